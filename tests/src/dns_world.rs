@@ -1,0 +1,1 @@
+//! A DNS world in virtual time.

@@ -1,0 +1,6 @@
+//! Worlds for the machines to live in: what the tests, the explorer and the simulations share.
+
+// hickory-proto finds its `critical-section` provider only in a program that links one.
+use once_cell as _;
+
+pub mod dns_world;

@@ -1,0 +1,3 @@
+//! Every test that needs nothing but Rust, in one program.
+
+mod dns;
