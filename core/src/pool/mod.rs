@@ -1,9 +1,417 @@
-//! The pool machine.
+//! The pool machine: which connections exist, who gets them, and when.
+//!
+//! The cast, in the order in which an event meets them:
+//!
+//! - [`event`](Event): the interface: events, actions, notes, ids.
+//! - [`policy`](Policy): what the owner chose.
+//! - `claims`: claims come, are granted, fetched, cancelled, denied.
+//! - `operations`: connects, checks, recycles and closes end, and connections are returned.
+//! - `membership`: the resolver's set changes; the pool ends.
+//! - `health`: what failures and successes say about a backend; `backoff` is the pause.
+//! - `follow`: settling: the plan is followed, by opening, moving and shedding; `plan` is the wish.
+//! - `enter`: the one way from state to state, for every slot.
+//! - `slot`, `set`, `queue`, `pick`, `timers`, `list`: what is remembered, so that nothing is searched.
+//! - `audit`: recounts everything, and describes a state so that equal ones compare equal.
+//! - `text`: how all of it reads in a transcript.
 
+mod audit;
+mod backoff;
+mod claims;
+mod enter;
 mod event;
+mod follow;
+mod health;
+mod list;
+mod membership;
+mod operations;
+mod pick;
+mod plan;
 mod policy;
+mod queue;
+mod set;
+mod slot;
+mod text;
+mod timers;
 
-pub use event::{
-    Action, BackendId, ClaimId, Denial, Event, Failure, Note, Return, SlotId, SlotKind, Ticket,
-};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+pub use audit::Canonical;
+pub use event::{Action, BackendId, ClaimId, Denial, Event, Failure, Note, Return, SlotId, SlotKind, Ticket};
 pub use policy::{Policy, PolicyError, SetConfig};
+pub use set::Standing;
+pub use slot::Counts;
+pub use text::{Line, transcript_event};
+
+use self::follow::Planned;
+use self::pick::Pick;
+use self::queue::Queue;
+use self::set::Sets;
+use self::slot::{SlotState, Slots};
+use self::timers::Timers;
+use crate::backend::Backend;
+use crate::dice::Dice;
+use crate::machine::Machine;
+use crate::time::Timestamp;
+
+/// How long a claimer may leave its grant unfetched before the next one gets it.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(1);
+/// A connection found broken this soon after its connect counts as a failed connect.
+const EARLY: Duration = Duration::from_secs(1);
+/// How long a connect may take while claims wait and other backends were not dialled yet, at first.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Where the pool is on its way to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Life {
+    Running,
+    Stopping,
+    Stopped,
+}
+
+/// How long a connect may take while claims wait in front of a pool without a connection.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Patience {
+    span: Duration,
+    /// The pool's last dial when the span was set: once every backend was dialled after it, it doubles.
+    since_dial: u64,
+    /// Whether the span holds at present.
+    pressing: bool,
+}
+
+/// Why the next deadline exists.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Reason {
+    /// A waiting claim gives up.
+    ClaimGivesUp,
+    /// Something about a slot in this state: its operation takes too long, its grant was not fetched,
+    /// it wants to be checked; or nothing any more, and the timer has to be aimed anew.
+    Slot(SlotId, SlotKind),
+    /// This backend may be dialled again, or is forgiven.
+    Backend(BackendId),
+    /// The rebalance tick.
+    Rebalance,
+    /// A probe has had its time, and claims wait for its slot.
+    Plan,
+}
+
+/// The pool machine. See [`Machine`] for how to drive it, [`Event`] and [`Action`] for its interface.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct PoolMachine {
+    policy: Policy,
+    now: Timestamp,
+    life: Life,
+    /// Makes this pool's rendezvous order its own.
+    rank_seed: u64,
+    backoff_dice: Dice,
+    spread_dice: Dice,
+
+    sets: Sets,
+    index: BTreeMap<(Arc<str>, SocketAddr), BackendId>,
+    /// The backends of the resolver's set, in rendezvous order.
+    order: Vec<BackendId>,
+    slots: Slots,
+    /// Slots of backends in the set.
+    wanted: Counts,
+    /// Slots of backends that left it.
+    draining: Counts,
+
+    queue: Queue,
+    arrivals: u64,
+    pick: Pick,
+    /// Backends in the set that are online and not suspect.
+    sound_online: u32,
+
+    slot_timers: Timers,
+    set_timers: Timers,
+    rebalance_at: Timestamp,
+    /// Idle connections due for a check, waiting for others' checks to end.
+    overdue: VecDeque<SlotId>,
+
+    dials: u64,
+    serials: u64,
+    patience: Patience,
+    planned: Planned,
+}
+
+impl PoolMachine {
+    /// A pool that knows no backend yet.
+    ///
+    /// The dice decide the rendezvous order and every jitter: pools that share a fleet of backends must
+    /// have different ones.
+    ///
+    /// # Errors
+    ///
+    /// Names the field of a policy that has no meaning.
+    pub fn new(policy: Policy, dice: &Dice, now: Timestamp) -> Result<Self, PolicyError> {
+        policy.validate()?;
+        Ok(Self {
+            policy,
+            now,
+            life: Life::Running,
+            rank_seed: dice.fork(1).draw(),
+            backoff_dice: dice.fork(2),
+            spread_dice: dice.fork(3),
+            sets: Sets::new(),
+            index: BTreeMap::new(),
+            order: Vec::new(),
+            slots: Slots::new(),
+            wanted: Counts::default(),
+            draining: Counts::default(),
+            queue: Queue::new(),
+            arrivals: 0,
+            pick: Pick::new(),
+            sound_online: 0,
+            slot_timers: Timers::new(),
+            set_timers: Timers::new(),
+            rebalance_at: Timestamp::NEVER,
+            overdue: VecDeque::new(),
+            dials: 0,
+            serials: 0,
+            patience: Patience { span: PATIENCE, since_dial: 0, pressing: false },
+            planned: Planned::NOTHING,
+        })
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The latest time it was told.
+    #[must_use]
+    pub fn latest(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Whether a claim that arrives now is granted at once.
+    #[must_use]
+    pub fn would_grant(&self) -> bool {
+        self.queue.waiting() == 0 && self.pick.first().is_some()
+    }
+
+    /// The backend of this id, as long as it is in the set or has a slot.
+    ///
+    /// # Panics
+    ///
+    /// Panics where it is neither.
+    #[must_use]
+    pub fn backend(&self, backend: BackendId) -> &Backend {
+        &self.sets.at(backend).backend
+    }
+
+    /// The backend that this slot belongs to.
+    ///
+    /// # Panics
+    ///
+    /// Panics on a slot that does not exist.
+    #[must_use]
+    pub fn backend_of(&self, slot: SlotId) -> BackendId {
+        self.slots.at(slot).backend
+    }
+
+    /// The number by which people know this slot; it is never used again.
+    ///
+    /// # Panics
+    ///
+    /// Panics on a slot that does not exist.
+    #[must_use]
+    pub fn serial(&self, slot: SlotId) -> u64 {
+        self.slots.at(slot).serial
+    }
+
+    /// What this slot is doing; `None` where it does not exist.
+    #[must_use]
+    pub fn slot_kind(&self, slot: SlotId) -> Option<SlotKind> {
+        self.slots.get(slot.0).map(|slot| slot.state.kind())
+    }
+
+    /// Claims in the queue.
+    #[must_use]
+    pub fn waiting(&self) -> u32 {
+        self.queue.waiting()
+    }
+
+    /// Whether `Stopped` was reported.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        self.life == Life::Stopped
+    }
+
+    /// Slots of backends in the resolver's set.
+    #[must_use]
+    pub fn wanted(&self) -> &Counts {
+        &self.wanted
+    }
+
+    /// Slots of backends that left the set.
+    #[must_use]
+    pub fn draining(&self) -> &Counts {
+        &self.draining
+    }
+
+    /// Every backend that is in the set or has a slot, by id.
+    pub fn census(&self) -> impl Iterator<Item = BackendView<'_>> {
+        self.sets.iter().map(|(id, set)| BackendView {
+            id: BackendId(id),
+            backend: &set.backend,
+            counts: &set.counts,
+            in_set: set.wanted,
+            standing: set.standing(),
+            suspect: set.health.suspect,
+            share: set.share,
+            failures: set.health.failures,
+            next_attempt: (set.health.next_attempt > self.now).then_some(set.health.next_attempt),
+        })
+    }
+
+    /// Why the deadline of [`Machine::deadline`] exists.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        let at = self.deadline()?;
+        if self.queue.deadline() == Some(at) {
+            return Some(Reason::ClaimGivesUp);
+        }
+        if let Some(slot) = self.slot_timers.peek_due(at).map(SlotId) {
+            return Some(Reason::Slot(slot, self.slots.at(slot).state.kind()));
+        }
+        if let Some(backend) = self.set_timers.peek_due(at) {
+            return Some(Reason::Backend(BackendId(backend)));
+        }
+        Some(if self.rebalance_at == at { Reason::Rebalance } else { Reason::Plan })
+    }
+
+    /// All slots, in the set and draining.
+    fn total(&self) -> u32 {
+        self.wanted.total() + self.draining.total()
+    }
+
+    fn max_slots(&self) -> u32 {
+        u32::try_from(self.policy.max_slots).unwrap_or(u32::MAX)
+    }
+
+    fn max_count(&self) -> u32 {
+        u32::try_from(self.policy.set_config.max_count).unwrap_or(u32::MAX)
+    }
+
+    /// Fires every timer that is due.
+    fn fire(&mut self, out: &mut Vec<Action>) {
+        if self.life != Life::Running {
+            return;
+        }
+        while let Some(claim) = self.queue.expired(self.now) {
+            self.give_up(claim, out);
+        }
+        while let Some(slot) = self.slot_timers.pop_due(self.now) {
+            self.slot_due(SlotId(slot), out);
+        }
+        while let Some(backend) = self.set_timers.pop_due(self.now) {
+            self.set_due(BackendId(backend), out);
+        }
+        if self.rebalance_at <= self.now {
+            self.rebalance_at = Timestamp::NEVER;
+            self.planned.tick = true;
+            self.planned.stale = true;
+        }
+        if self.planned.again_at <= self.now {
+            self.planned.again_at = Timestamp::NEVER;
+            self.planned.stale = true;
+        }
+    }
+
+    fn apply(&mut self, event: Event, out: &mut Vec<Action>) {
+        match event {
+            Event::Claim { claim, deadline } => self.on_claim(claim, deadline, out),
+            Event::Returned(slot, how) => self.on_returned(slot, how, out),
+            Event::Fetched(claim) => self.on_fetched(claim, out),
+            Event::Resume(claim) => self.on_resume(claim, out),
+            Event::Cancelled(claim) => self.on_cancelled(claim, out),
+            Event::AcquirePending { slot, claim, ticket } => {
+                self.on_acquire_pending(slot, claim, ticket, out);
+            }
+            Event::Acquired(slot) => self.on_acquired(slot, out),
+            Event::AcquireFailed { slot, claim, ticket, failure } => {
+                self.on_acquire_failed(slot, claim, ticket, failure, out);
+            }
+            Event::Connected(slot, result) => self.on_connected(slot, result, out),
+            Event::Checked(slot, result) => self.on_checked(slot, result, out),
+            Event::Recycled(slot, result) => self.on_recycled(slot, result, out),
+            Event::Closed(slot) => self.on_closed(slot, out),
+            Event::Backends(backends) => self.on_backends(backends, out),
+            Event::ShutDown => self.on_shut_down(out),
+            Event::Tick => {}
+        }
+    }
+
+    /// Restores what must always hold.
+    fn settle(&mut self, out: &mut Vec<Action>) {
+        if self.life != Life::Running {
+            self.finish(out);
+            return;
+        }
+        self.grant_waiting(out);
+        self.check_overdue(out);
+        self.follow_plan(out);
+        self.press();
+    }
+}
+
+impl Machine for PoolMachine {
+    type Event = Event;
+    type Action = Action;
+
+    fn handle(&mut self, now: Timestamp, event: Event, out: &mut Vec<Action>) {
+        self.now = self.now.max(now);
+        self.fire(out);
+        self.apply(event, out);
+        self.settle(out);
+        // Settling may shorten a time-out that has passed already: impatience does.
+        while self.deadline().is_some_and(|deadline| deadline <= self.now) {
+            self.fire(out);
+            self.settle(out);
+        }
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        if self.life != Life::Running {
+            return None;
+        }
+        let never = Timestamp::NEVER;
+        let first = self
+            .queue
+            .deadline()
+            .unwrap_or(never)
+            .min(self.slot_timers.first().unwrap_or(never))
+            .min(self.set_timers.first().unwrap_or(never))
+            .min(self.rebalance_at)
+            .min(self.planned.again_at);
+        (!first.is_never()).then_some(first)
+    }
+}
+
+/// What is known of one backend, for stats.
+#[derive(Clone, Copy, Debug)]
+pub struct BackendView<'machine> {
+    /// Its id.
+    pub id: BackendId,
+    /// Its name and address.
+    pub backend: &'machine Backend,
+    /// Its slots by state.
+    pub counts: &'machine Counts,
+    /// In the resolver's latest set; otherwise it drains.
+    pub in_set: bool,
+    /// Untried, down or up.
+    pub standing: Standing,
+    /// Something failed since it last proved itself.
+    pub suspect: bool,
+    /// How many slots the plan gives it.
+    pub share: u32,
+    /// Failed connects since it last proved itself.
+    pub failures: u32,
+    /// When it may be dialled again, if that is in the future.
+    pub next_attempt: Option<Timestamp>,
+}

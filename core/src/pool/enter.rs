@@ -1,0 +1,244 @@
+//! The one way from state to state: every slot enters each of its states here and nowhere else.
+//!
+//! Each `enter_*` assigns the state, emits its action, and leaves counters, lists, buckets and timers
+//! right, so that no handler has to think of them.
+
+use alloc::vec::Vec;
+
+use super::event::{Action, BackendId, ClaimId, Note, SlotId, SlotKind};
+use super::list::Link;
+use super::pick;
+use super::slot::{IdleLinks, Slot, SlotState};
+use super::{FETCH_TIMEOUT, Life, PoolMachine};
+use crate::time::Timestamp;
+
+impl PoolMachine {
+    /// Opens a slot: its connect starts.
+    pub(super) fn enter_connecting(&mut self, backend: BackendId, out: &mut Vec<Action>) {
+        self.dials += 1;
+        self.serials += 1;
+        let stagger = self.spread_dice.up_to(self.policy.set_config.spread);
+        let slot = SlotId(self.slots.insert(Slot {
+            backend,
+            serial: self.serials,
+            state: SlotState::Connecting { since: self.now },
+            idle: Link::NONE,
+            dial: self.dials,
+            connected_at: Timestamp::EPOCH,
+            proven: false,
+            suspicion: 0,
+            check_queued: false,
+            stagger,
+        }));
+        let set = self.sets.at_mut(backend);
+        set.health.last_dial = self.dials;
+        set.counts.enter(SlotKind::Connecting);
+        let totals = if set.wanted { &mut self.wanted } else { &mut self.draining };
+        totals.enter(SlotKind::Connecting);
+        self.arm(slot);
+        let to = Some(SlotKind::Connecting);
+        out.push(Action::Note(Note::Slot { slot, backend, from: None, to }));
+        out.push(Action::Connect(slot, backend));
+    }
+
+    /// A connection comes to rest and may be granted.
+    pub(super) fn enter_unclaimed(&mut self, slot: SlotId, out: &mut Vec<Action>) {
+        self.transition(slot, SlotState::Unclaimed { since: self.now }, out);
+        self.arm(slot);
+    }
+
+    pub(super) fn enter_checking(&mut self, slot: SlotId, out: &mut Vec<Action>) {
+        let suspicion = self.suspicion_of(slot);
+        self.slots.at_mut(slot).suspicion = suspicion;
+        self.transition(slot, SlotState::Checking { since: self.now }, out);
+        self.arm(slot);
+        out.push(Action::Check(slot));
+    }
+
+    /// A connection goes to a claim that waited: its claimer has to come and fetch it.
+    pub(super) fn enter_granted(&mut self, slot: SlotId, claim: ClaimId, out: &mut Vec<Action>) {
+        let ticket = self.queue.grant(claim, slot);
+        let until = self.now.after(FETCH_TIMEOUT).min(ticket.deadline);
+        self.transition(slot, SlotState::Granted { claim, until }, out);
+        self.arm(slot);
+        out.push(Action::Grant { claim, slot, ticket });
+    }
+
+    pub(super) fn enter_acquiring(
+        &mut self,
+        slot: SlotId,
+        claim: ClaimId,
+        until: Timestamp,
+        out: &mut Vec<Action>,
+    ) {
+        self.transition(slot, SlotState::Acquiring { claim, until }, out);
+        self.arm(slot);
+    }
+
+    pub(super) fn enter_claimed(&mut self, slot: SlotId, out: &mut Vec<Action>) {
+        self.transition(slot, SlotState::Claimed, out);
+    }
+
+    pub(super) fn enter_recycling(&mut self, slot: SlotId, out: &mut Vec<Action>) {
+        self.transition(slot, SlotState::Recycling { since: self.now }, out);
+        self.arm(slot);
+        out.push(Action::Recycle(slot));
+    }
+
+    /// The running operation is told to give up; its completion still comes.
+    pub(super) fn enter_aborting(&mut self, slot: SlotId, out: &mut Vec<Action>) {
+        self.transition(slot, SlotState::Aborting, out);
+        self.planned.stale = true;
+        out.push(Action::Abort(slot));
+    }
+
+    pub(super) fn enter_closing(&mut self, slot: SlotId, out: &mut Vec<Action>) {
+        self.transition(slot, SlotState::Closing, out);
+        self.planned.stale = true;
+        out.push(Action::Close(slot));
+    }
+
+    /// A connection that nobody uses goes back to the shelf if it is still wanted, and is closed if not.
+    pub(super) fn rest_or_close(&mut self, slot: SlotId, out: &mut Vec<Action>) {
+        if self.life == Life::Running && self.sets.at(self.slots.at(slot).backend).wanted {
+            self.enter_unclaimed(slot, out);
+        } else {
+            self.enter_closing(slot, out);
+        }
+    }
+
+    /// A slot ends: its last completion has come.
+    pub(super) fn leave(&mut self, slot: SlotId, out: &mut Vec<Action>) {
+        let ended = self.slots.at(slot);
+        let (backend, kind) = (ended.backend, ended.state.kind());
+        self.end_of_load(slot, kind, None);
+        self.slot_timers.stop(slot.0);
+        let was_online = self.sets.at(backend).online();
+        let set = self.sets.at_mut(backend);
+        set.counts.leave(kind);
+        let totals = if set.wanted { &mut self.wanted } else { &mut self.draining };
+        totals.leave(kind);
+        self.slots.remove(slot.0);
+        self.planned.stale = true;
+        out.push(Action::Note(Note::Slot { slot, backend, from: Some(kind), to: None }));
+        self.connections_changed(backend, was_online, out);
+        self.forget_if_gone(backend);
+    }
+
+    /// Puts the backend where the pick should find it.
+    pub(super) fn refresh(&mut self, backend: BackendId) {
+        let set = self.sets.at(backend);
+        let withheld = set.health.suspect && set.health.suspect_out > 0 && self.sound_online > 0;
+        let offered = set.idle.len() > 0 && set.wanted && !withheld;
+        let bucket = offered.then(|| pick::bucket(set.counts.load(), set.share));
+        self.pick.place(backend, bucket, &mut self.sets);
+    }
+
+    /// Makes sure that the slot's timer rings by the time something is due. Cheap when it does already.
+    pub(super) fn arm(&mut self, slot: SlotId) {
+        let due = self.due(slot);
+        self.slot_timers.by(slot.0, due);
+    }
+
+    /// When something is due for this slot.
+    pub(super) fn due(&self, slot: SlotId) -> Timestamp {
+        let entry = self.slots.at(slot);
+        let config = &self.policy.set_config;
+        match entry.state {
+            SlotState::Connecting { since } => since.after(self.connect_timeout()),
+            SlotState::Unclaimed { since } => since.after(config.health_interval).after(entry.stagger),
+            SlotState::Checking { since } | SlotState::Recycling { since } => {
+                since.after(config.health_check_timeout)
+            }
+            SlotState::Granted { until, .. } | SlotState::Acquiring { until, .. } => until,
+            SlotState::Claimed | SlotState::Aborting | SlotState::Closing => Timestamp::NEVER,
+        }
+    }
+
+    fn transition(&mut self, slot: SlotId, state: SlotState, out: &mut Vec<Action>) {
+        let to = state.kind();
+        let entry = self.slots.at_mut(slot);
+        let backend = entry.backend;
+        let from = core::mem::replace(&mut entry.state, state).kind();
+        self.end_of_load(slot, from, Some(to));
+        let set = self.sets.at_mut(backend);
+        let was_online = set.online();
+        set.counts.leave(from);
+        set.counts.enter(to);
+        let totals = if set.wanted { &mut self.wanted } else { &mut self.draining };
+        totals.leave(from);
+        totals.enter(to);
+        if from == SlotKind::Unclaimed {
+            set.idle.remove(slot.0, &mut IdleLinks(&mut self.slots));
+        }
+        if to == SlotKind::Unclaimed {
+            set.idle.push_front(slot.0, &mut IdleLinks(&mut self.slots));
+        }
+        out.push(Action::Note(Note::Slot { slot, backend, from: Some(from), to: Some(to) }));
+        self.connections_changed(backend, was_online, out);
+    }
+
+    /// Keeps count of the connections that are out under a suspicion.
+    fn end_of_load(&mut self, slot: SlotId, from: SlotKind, to: Option<SlotKind>) {
+        let carried = carries(from);
+        let carrying = to.is_some_and(carries);
+        if carried == carrying {
+            return;
+        }
+        let suspicion = self.suspicion_of(slot);
+        let entry = self.slots.at_mut(slot);
+        if carrying {
+            entry.suspicion = suspicion;
+        }
+        if suspicion != 0 && entry.suspicion == suspicion {
+            let out_now = &mut self.sets.at_mut(entry.backend).health.suspect_out;
+            *out_now = if carrying { *out_now + 1 } else { *out_now - 1 };
+        }
+    }
+
+    /// The number of the suspicion that the slot's backend is under, 0 if it is under none.
+    fn suspicion_of(&self, slot: SlotId) -> u32 {
+        let health = &self.sets.at(self.slots.at(slot).backend).health;
+        if health.suspect { health.suspicion } else { 0 }
+    }
+
+    fn connections_changed(&mut self, backend: BackendId, was_online: bool, out: &mut Vec<Action>) {
+        let online = self.sets.at(backend).online();
+        if online != was_online {
+            let note = if online { Note::Online(backend) } else { Note::Offline(backend) };
+            out.push(Action::Note(note));
+            self.soundness_changed(backend);
+        }
+        self.refresh(backend);
+    }
+
+    /// Keeps count of the sound backends; with the first or last of them, suspects are picked by
+    /// another rule.
+    pub(super) fn soundness_changed(&mut self, backend: BackendId) {
+        let set = self.sets.at_mut(backend);
+        let sound = set.wanted && set.online() && !set.health.suspect;
+        if set.sound == sound {
+            return;
+        }
+        set.sound = sound;
+        let before = self.sound_online;
+        self.sound_online = if sound { before + 1 } else { before - 1 };
+        if before == 0 || self.sound_online == 0 {
+            for index in 0..self.order.len() {
+                self.refresh(self.order[index]);
+            }
+        }
+    }
+}
+
+/// Whether a slot in this state carries load.
+fn carries(kind: SlotKind) -> bool {
+    match kind {
+        SlotKind::Granted | SlotKind::Acquiring | SlotKind::Claimed | SlotKind::Recycling => true,
+        SlotKind::Connecting
+        | SlotKind::Unclaimed
+        | SlotKind::Checking
+        | SlotKind::Aborting
+        | SlotKind::Closing => false,
+    }
+}

@@ -1,0 +1,137 @@
+//! Lists and tables that never search: a doubly linked list through somebody else's entries, and a
+//! table that names its entries by the lowest free number.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+/// No neighbour.
+const NIL: u32 = u32::MAX;
+
+/// An entry's neighbours in one list.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Link {
+    before: u32,
+    after: u32,
+}
+
+impl Link {
+    /// In no list.
+    pub(crate) const NONE: Self = Self { before: NIL, after: NIL };
+}
+
+/// Where a list finds the links of its entries.
+pub(crate) trait Links {
+    /// The link of this entry, which exists.
+    fn link(&mut self, id: u32) -> &mut Link;
+}
+
+/// A doubly linked list: every operation touches a constant number of entries.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct List {
+    first: u32,
+    last: u32,
+    len: u32,
+}
+
+impl List {
+    pub(crate) const EMPTY: Self = Self { first: NIL, last: NIL, len: 0 };
+
+    pub(crate) fn first(&self) -> Option<u32> {
+        (self.first != NIL).then_some(self.first)
+    }
+
+    pub(crate) fn last(&self) -> Option<u32> {
+        (self.last != NIL).then_some(self.last)
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        self.len
+    }
+
+    pub(crate) fn push_front(&mut self, id: u32, links: &mut impl Links) {
+        *links.link(id) = Link { before: NIL, after: self.first };
+        match self.first {
+            NIL => self.last = id,
+            first => links.link(first).before = id,
+        }
+        self.first = id;
+        self.len += 1;
+    }
+
+    pub(crate) fn push_back(&mut self, id: u32, links: &mut impl Links) {
+        *links.link(id) = Link { before: self.last, after: NIL };
+        match self.last {
+            NIL => self.first = id,
+            last => links.link(last).after = id,
+        }
+        self.last = id;
+        self.len += 1;
+    }
+
+    /// Takes out an entry, which must be in this list.
+    pub(crate) fn remove(&mut self, id: u32, links: &mut impl Links) {
+        let Link { before, after } = core::mem::replace(links.link(id), Link::NONE);
+        match before {
+            NIL => self.first = after,
+            before => links.link(before).after = after,
+        }
+        match after {
+            NIL => self.last = before,
+            after => links.link(after).before = before,
+        }
+        self.len -= 1;
+    }
+
+    /// The entries from first to last: for recounts and rare passes.
+    pub(crate) fn collect(&self, links: &mut impl Links) -> Vec<u32> {
+        let mut entries = Vec::with_capacity(self.len as usize);
+        let mut next = self.first;
+        while next != NIL {
+            entries.push(next);
+            next = links.link(next).after;
+        }
+        entries
+    }
+}
+
+/// Entries under the lowest free number.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Table<T> {
+    entries: Vec<Option<T>>,
+    free: BTreeSet<u32>,
+}
+
+impl<T> Table<T> {
+    pub(crate) const fn new() -> Self {
+        Self { entries: Vec::new(), free: BTreeSet::new() }
+    }
+
+    pub(crate) fn insert(&mut self, entry: T) -> u32 {
+        if let Some(id) = self.free.pop_first() {
+            self.entries[id as usize] = Some(entry);
+            return id;
+        }
+        self.entries.push(Some(entry));
+        u32::try_from(self.entries.len() - 1).expect("a table holds fewer than 2^32 entries")
+    }
+
+    pub(crate) fn remove(&mut self, id: u32) -> Option<T> {
+        let entry = self.entries.get_mut(id as usize)?.take();
+        if entry.is_some() {
+            self.free.insert(id);
+        }
+        entry
+    }
+
+    pub(crate) fn get(&self, id: u32) -> Option<&T> {
+        self.entries.get(id as usize)?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut T> {
+        self.entries.get_mut(id as usize)?.as_mut()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        (0..).zip(&self.entries).filter_map(|(id, entry)| Some((id, entry.as_ref()?)))
+    }
+}

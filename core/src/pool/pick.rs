@@ -1,0 +1,80 @@
+//! Which backend serves the next claim: buckets of backends by load.
+
+use super::event::BackendId;
+use super::list::List;
+use super::set::{BucketLinks, Sets};
+
+/// Buckets of load: the last is for backends without a share, the one before for all that are loaded
+/// twice their share or more.
+const BUCKETS: usize = 64;
+/// How many buckets a load of exactly one share spans.
+const STEPS: u32 = 31;
+
+/// The backends that have an idle connection to give, by load relative to their share.
+///
+/// Within a bucket the one that has been at that load longest comes first: whoever is picked goes to
+/// the end of its new bucket, so that equally loaded backends take turns. Picking and moving are O(1)
+/// however many backends there are.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Pick {
+    buckets: [List; BUCKETS],
+    /// Bit n is set while bucket n has entries.
+    filled: u64,
+}
+
+impl Pick {
+    pub(crate) const fn new() -> Self {
+        Self { buckets: [const { List::EMPTY }; BUCKETS], filled: 0 }
+    }
+
+    /// The backend that should serve the next claim.
+    pub(crate) fn first(&self) -> Option<BackendId> {
+        let bucket = self.buckets.get(self.filled.trailing_zeros() as usize)?;
+        bucket.first().map(BackendId)
+    }
+
+    /// Puts a backend into the bucket it belongs to, or takes it out.
+    pub(crate) fn place(&mut self, backend: BackendId, bucket: Option<u8>, sets: &mut Sets) {
+        let set = sets.at_mut(backend);
+        if set.bucket == bucket {
+            return;
+        }
+        let before = core::mem::replace(&mut set.bucket, bucket);
+        if let Some(before) = before {
+            let list = &mut self.buckets[usize::from(before)];
+            list.remove(backend.0, &mut BucketLinks(sets));
+            if list.len() == 0 {
+                self.filled &= !(1 << before);
+            }
+        }
+        if let Some(bucket) = bucket {
+            self.buckets[usize::from(bucket)].push_back(backend.0, &mut BucketLinks(sets));
+            self.filled |= 1 << bucket;
+        }
+    }
+
+    /// Sends a backend that was just picked to the end of its bucket.
+    pub(crate) fn rotate(&mut self, backend: BackendId, sets: &mut Sets) {
+        if let Some(bucket) = sets.at(backend).bucket {
+            let list = &mut self.buckets[usize::from(bucket)];
+            list.remove(backend.0, &mut BucketLinks(sets));
+            list.push_back(backend.0, &mut BucketLinks(sets));
+        }
+    }
+
+    /// The backends in the order in which they would be picked.
+    pub(crate) fn order(&self, sets: &Sets) -> alloc::vec::Vec<BackendId> {
+        let mut sets = sets.clone();
+        let lists = self.buckets.iter();
+        lists.flat_map(|list| list.collect(&mut BucketLinks(&mut sets))).map(BackendId).collect()
+    }
+}
+
+/// The bucket for this load, given this share.
+pub(crate) fn bucket(load: u32, share: u32) -> u8 {
+    if share == 0 {
+        return BUCKETS as u8 - 1;
+    }
+    let scaled = u64::from(load) * u64::from(STEPS) / u64::from(share);
+    scaled.min(BUCKETS as u64 - 2) as u8
+}

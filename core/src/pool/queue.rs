@@ -1,0 +1,284 @@
+//! The claims that have no connection in use yet: who waits, in which order, and until when.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::event::{ClaimId, SlotId, Ticket};
+use super::list::{Link, Links, List};
+use super::timers::Timers;
+use crate::time::Timestamp;
+
+/// Where a claim stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Standing {
+    /// In the queue.
+    Waiting,
+    /// Granted this slot, not fetched.
+    Granted(SlotId),
+    /// Its grant was taken back; out of the queue until its claimer polls.
+    Revoked,
+    /// Its claimer runs a pending `on_acquire` on this slot.
+    Acquiring(SlotId),
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Entry {
+    ticket: Ticket,
+    standing: Standing,
+    /// In `fresh`.
+    place: Link,
+    /// In `timed`.
+    timing: Link,
+    in_order: bool,
+    again: bool,
+}
+
+/// The claims, by the embedder's ids.
+///
+/// Newcomers arrive in order and, mostly, give up in order: two plain lists carry them, and only
+/// what is out of order (a claim that queues again, an unusual deadline) is kept in a tree or a heap.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Queue {
+    entries: Vec<Option<Entry>>,
+    /// Waiting for the first time, in order of arrival.
+    fresh: List,
+    /// Waiting again, by arrival.
+    again: BTreeMap<u64, ClaimId>,
+    /// Waiting with a deadline no earlier than any before it in this list.
+    timed: List,
+    /// Waiting with any other deadline.
+    untimely: Timers,
+    revoked: u32,
+}
+
+struct Places<'queue>(&'queue mut Vec<Option<Entry>>);
+struct Timings<'queue>(&'queue mut Vec<Option<Entry>>);
+
+impl Links for Places<'_> {
+    fn link(&mut self, id: u32) -> &mut Link {
+        &mut self.0[id as usize].as_mut().expect("only claims that exist are listed").place
+    }
+}
+
+impl Links for Timings<'_> {
+    fn link(&mut self, id: u32) -> &mut Link {
+        &mut self.0[id as usize].as_mut().expect("only claims that exist are listed").timing
+    }
+}
+
+impl Queue {
+    pub(crate) const fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            fresh: List::EMPTY,
+            again: BTreeMap::new(),
+            timed: List::EMPTY,
+            untimely: Timers::new(),
+            revoked: 0,
+        }
+    }
+
+    /// How many claims are in the queue.
+    pub(crate) fn waiting(&self) -> u32 {
+        self.fresh.len() + self.again.len() as u32
+    }
+
+    /// How many claims have no connection: waiting or revoked.
+    pub(crate) fn without(&self) -> u32 {
+        self.waiting() + self.revoked
+    }
+
+    /// Whose turn it is.
+    pub(crate) fn front(&self) -> Option<ClaimId> {
+        let fresh = self.fresh.first().map(|id| (self.entry(ClaimId(id)).ticket.arrival, ClaimId(id)));
+        let again = self.again.first_key_value().map(|(&arrival, &claim)| (arrival, claim));
+        match (fresh, again) {
+            (Some(fresh), Some(again)) => Some(fresh.min(again).1),
+            (fresh, again) => fresh.or(again).map(|(_, claim)| claim),
+        }
+    }
+
+    pub(crate) fn get(&self, claim: ClaimId) -> Option<(Ticket, Standing)> {
+        let entry = self.entries.get(claim.0 as usize)?.as_ref()?;
+        Some((entry.ticket, entry.standing))
+    }
+
+    /// A newcomer queues, behind everybody.
+    pub(crate) fn join(&mut self, claim: ClaimId, ticket: Ticket) {
+        self.insert(claim, ticket, Standing::Waiting);
+        self.fresh.push_back(claim.0, &mut Places(&mut self.entries));
+        self.watch(claim);
+    }
+
+    /// A claim queues again, in its old place.
+    pub(crate) fn rejoin(&mut self, claim: ClaimId, ticket: Ticket) {
+        match self.get(claim) {
+            None => self.insert(claim, ticket, Standing::Waiting),
+            Some((_, Standing::Revoked)) => {
+                self.revoked -= 1;
+                self.entry_mut(claim).standing = Standing::Waiting;
+            }
+            Some((_, Standing::Acquiring(_))) => {
+                let entry = self.entry_mut(claim);
+                entry.standing = Standing::Waiting;
+                entry.ticket = ticket;
+            }
+            Some((_, Standing::Waiting | Standing::Granted(_))) => {
+                unreachable!("{claim:?} queues again although it waits or was granted")
+            }
+        }
+        self.entry_mut(claim).again = true;
+        self.again.insert(ticket.arrival, claim);
+        self.watch(claim);
+    }
+
+    /// A waiting claim leaves the queue, granted this slot.
+    pub(crate) fn grant(&mut self, claim: ClaimId, slot: SlotId) -> Ticket {
+        self.leave(claim);
+        let entry = self.entry_mut(claim);
+        entry.standing = Standing::Granted(slot);
+        entry.ticket
+    }
+
+    /// A claim in the hands of its claimer needs a place to be told from.
+    pub(crate) fn acquire(&mut self, claim: ClaimId, ticket: Ticket, slot: SlotId) {
+        self.insert(claim, ticket, Standing::Acquiring(slot));
+    }
+
+    /// A granted claim loses its grant.
+    pub(crate) fn revoke(&mut self, claim: ClaimId) {
+        self.entry_mut(claim).standing = Standing::Revoked;
+        self.revoked += 1;
+    }
+
+    /// Forgets a claim, wherever it stands.
+    pub(crate) fn remove(&mut self, claim: ClaimId) -> Option<(Ticket, Standing)> {
+        let (ticket, standing) = self.get(claim)?;
+        match standing {
+            Standing::Waiting => self.leave(claim),
+            Standing::Revoked => self.revoked -= 1,
+            Standing::Granted(_) | Standing::Acquiring(_) => {}
+        }
+        self.entries[claim.0 as usize] = None;
+        Some((ticket, standing))
+    }
+
+    /// When the first waiting claim gives up.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        let timed = self.timed.first().map(|id| self.entry(ClaimId(id)).ticket.deadline);
+        let timed = timed.filter(|deadline| !deadline.is_never());
+        match (timed, self.untimely.first()) {
+            (Some(timed), Some(untimely)) => Some(timed.min(untimely)),
+            (timed, untimely) => timed.or(untimely),
+        }
+    }
+
+    /// A waiting claim whose deadline has come; it is still in the queue.
+    pub(crate) fn expired(&self, now: Timestamp) -> Option<ClaimId> {
+        let timed = self.timed.first().map(ClaimId);
+        if let Some(claim) = timed.filter(|&claim| self.entry(claim).ticket.deadline <= now) {
+            return Some(claim);
+        }
+        self.untimely.peek_due(now).map(ClaimId)
+    }
+
+    /// Every claim, in order of arrival: for the end, recounts and canonical forms.
+    pub(crate) fn all(&self) -> Vec<(ClaimId, Ticket, Standing)> {
+        let entries = (0..).zip(&self.entries);
+        let mut all: Vec<_> = entries
+            .filter_map(|(id, entry)| entry.as_ref().map(|entry| (ClaimId(id), entry.ticket, entry.standing)))
+            .collect();
+        all.sort_by_key(|(_, ticket, _)| ticket.arrival);
+        all
+    }
+
+    /// Compares every index with a recount of the entries (C13).
+    pub(crate) fn audit(&self) -> Result<(), &'static str> {
+        let mut copy = self.entries.clone();
+        let all = self.all();
+        let waiting: Vec<_> = all.iter().filter(|(_, _, standing)| *standing == Standing::Waiting).collect();
+        let fresh = self.fresh.collect(&mut Places(&mut copy));
+        let expected: Vec<_> = waiting.iter().map(|(claim, ..)| *claim).collect();
+        let (again, first): (Vec<ClaimId>, Vec<ClaimId>) =
+            expected.iter().partition(|claim| self.entry(**claim).again);
+        if fresh != first.iter().map(|claim| claim.0).collect::<Vec<_>>() {
+            return Err("C13: the list of fresh claims is not the waiting ones by arrival");
+        }
+        if self.again.values().copied().collect::<Vec<_>>() != again {
+            return Err("C13: the tree of claims that queue again is not them by arrival");
+        }
+        let timed = self.timed.collect(&mut Timings(&mut copy));
+        if !timed.windows(2).all(|pair| self.deadline_of(pair[0]) <= self.deadline_of(pair[1])) {
+            return Err("C13: the list of deadlines is out of order");
+        }
+        if expected.iter().any(|claim| {
+            let aside = self.untimely.of(claim.0) == Some(self.deadline_of(claim.0));
+            let never = self.deadline_of(claim.0).is_never();
+            timed.contains(&claim.0) == (aside || (never && !self.entry(*claim).in_order))
+        }) {
+            return Err("C13: a waiting claim's deadline is watched twice or not at all");
+        }
+        if self.revoked as usize != all.iter().filter(|(_, _, at)| *at == Standing::Revoked).count() {
+            return Err("C13: the count of revoked claims is off");
+        }
+        Ok(())
+    }
+
+    fn deadline_of(&self, id: u32) -> Timestamp {
+        self.entry(ClaimId(id)).ticket.deadline
+    }
+
+    fn entry(&self, claim: ClaimId) -> &Entry {
+        self.entries[claim.0 as usize].as_ref().expect("C5: the claim exists")
+    }
+
+    fn entry_mut(&mut self, claim: ClaimId) -> &mut Entry {
+        self.entries[claim.0 as usize].as_mut().expect("C5: the claim exists")
+    }
+
+    fn insert(&mut self, claim: ClaimId, ticket: Ticket, standing: Standing) {
+        let index = claim.0 as usize;
+        if index >= self.entries.len() {
+            self.entries.resize(index + 1, None);
+        }
+        debug_assert!(self.entries[index].is_none(), "{claim:?} is in use");
+        self.entries[index] = Some(Entry {
+            ticket,
+            standing,
+            place: Link::NONE,
+            timing: Link::NONE,
+            in_order: false,
+            again: false,
+        });
+    }
+
+    /// Starts to watch a waiting claim's deadline.
+    fn watch(&mut self, claim: ClaimId) {
+        let deadline = self.entry(claim).ticket.deadline;
+        let in_order =
+            self.timed.last().is_none_or(|last| self.entry(ClaimId(last)).ticket.deadline <= deadline);
+        self.entry_mut(claim).in_order = in_order;
+        if in_order {
+            self.timed.push_back(claim.0, &mut Timings(&mut self.entries));
+        } else {
+            self.untimely.by(claim.0, deadline);
+        }
+    }
+
+    /// Takes a waiting claim out of the queue and stops watching its deadline.
+    fn leave(&mut self, claim: ClaimId) {
+        let entry = self.entry_mut(claim);
+        let (in_order, again, arrival) = (entry.in_order, entry.again, entry.ticket.arrival);
+        entry.again = false;
+        if again {
+            self.again.remove(&arrival);
+        } else {
+            self.fresh.remove(claim.0, &mut Places(&mut self.entries));
+        }
+        if in_order {
+            self.timed.remove(claim.0, &mut Timings(&mut self.entries));
+        } else {
+            self.untimely.stop(claim.0);
+        }
+    }
+}

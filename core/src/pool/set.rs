@@ -1,0 +1,132 @@
+//! A slot set: everything the pool knows about one backend.
+
+use super::event::BackendId;
+use super::list::{Link, Links, List, Table};
+use super::slot::Counts;
+use crate::backend::Backend;
+use crate::time::Timestamp;
+
+/// What the pool makes of a backend's connects.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Standing {
+    /// No connect to it has ended.
+    Untried,
+    /// Its last connect failed and no connection lives.
+    Down,
+    /// Anything else.
+    Up,
+}
+
+/// One backend's health: what was tried, how it went, and what follows.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Health {
+    /// Whether the connect that ended last succeeded, once one has.
+    pub(crate) last_connect: Option<bool>,
+    /// Failed connects since the backend last proved itself; those under way together count once.
+    pub(crate) failures: u32,
+    /// No connect before this time.
+    pub(crate) next_attempt: Timestamp,
+    /// The pool's last dial when a failure was counted: earlier dials' failures are the same one.
+    pub(crate) counted_dial: u64,
+    /// The backend's last dial in the order of all the pool's, 0 before the first.
+    pub(crate) last_dial: u64,
+    /// Something failed since the backend last proved itself.
+    pub(crate) suspect: bool,
+    /// Which suspicion this is (or was the last): what began before it proves nothing.
+    pub(crate) suspicion: u32,
+    /// A connection was found broken during this suspicion, and the idle ones were sent to be checked.
+    pub(crate) swept: bool,
+    /// Connections out that were granted under this suspicion.
+    pub(crate) suspect_out: u32,
+    /// When something failed last.
+    pub(crate) last_failure: Timestamp,
+}
+
+impl Health {
+    pub(crate) const UNTRIED: Self = Self {
+        last_connect: None,
+        failures: 0,
+        next_attempt: Timestamp::EPOCH,
+        counted_dial: 0,
+        last_dial: 0,
+        suspect: false,
+        suspicion: 0,
+        swept: false,
+        suspect_out: 0,
+        last_failure: Timestamp::EPOCH,
+    };
+}
+
+/// The slots of one backend and all that is derived from them.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct SlotSet {
+    pub(crate) backend: Backend,
+    /// Its place in the pool's rendezvous order: lower is served first.
+    pub(crate) rank: u64,
+    /// In the resolver's latest set; otherwise it drains.
+    pub(crate) wanted: bool,
+    pub(crate) health: Health,
+    /// Wanted, online and not suspect, as counted by the pool.
+    pub(crate) sound: bool,
+    pub(crate) counts: Counts,
+    /// Its idle connections, the most recently used first.
+    pub(crate) idle: List,
+    /// How many slots the plan gives it.
+    pub(crate) share: u32,
+    /// The pick's bucket it is in.
+    pub(crate) bucket: Option<u8>,
+    /// Neighbours in that bucket.
+    pub(crate) place: Link,
+}
+
+impl SlotSet {
+    pub(crate) fn new(backend: Backend, rank: u64) -> Self {
+        Self {
+            backend,
+            rank,
+            wanted: true,
+            health: Health::UNTRIED,
+            sound: false,
+            counts: Counts::default(),
+            idle: List::EMPTY,
+            share: 0,
+            bucket: None,
+            place: Link::NONE,
+        }
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        match self.health.last_connect {
+            _ if self.counts.connected() > 0 => Standing::Up,
+            None => Standing::Untried,
+            Some(true) => Standing::Up,
+            Some(false) => Standing::Down,
+        }
+    }
+
+    pub(crate) fn online(&self) -> bool {
+        self.counts.connected() > 0
+    }
+}
+
+/// All slot sets, by backend id.
+pub(crate) type Sets = Table<SlotSet>;
+
+/// The links of the pick's buckets.
+pub(crate) struct BucketLinks<'sets>(pub(crate) &'sets mut Sets);
+
+impl Links for BucketLinks<'_> {
+    fn link(&mut self, id: u32) -> &mut Link {
+        &mut self.0.get_mut(id).expect("only backends that exist are listed").place
+    }
+}
+
+impl Table<SlotSet> {
+    pub(crate) fn at(&self, backend: BackendId) -> &SlotSet {
+        self.get(backend.0).expect("a backend exists as long as one of its slots")
+    }
+
+    pub(crate) fn at_mut(&mut self, backend: BackendId) -> &mut SlotSet {
+        self.get_mut(backend.0).expect("a backend exists as long as one of its slots")
+    }
+}
