@@ -1,9 +1,33 @@
-//! The resolver machine.
+//! The resolver machine: one service name in, the current set of its backends out.
+//!
+//! It keeps a pool alive when DNS is slow, wrong, partial or gone: whatever happens, the last good set
+//! stays until somebody says otherwise. The cast, from the outside in:
+//!
+//! - [`Resolver`] (`resolver`) decides when rounds run and what is published.
+//! - `round` is one pass over all servers; `server` is one of them and what it last said, its `view`.
+//! - `lookup` is one server's part in a round: the SRV question, then the addresses.
+//! - `exchange` is one question to one server: up to three datagrams, perhaps a `stream`.
+//! - `answer` reads what a message says to a question; `wire` turns bytes into messages, with hickory-proto.
+//! - `ids` numbers the sockets and draws the message ids.
+//! - [`Event`] and [`Action`] are the whole interface, [`Note`] what it tells on the way, [`Config`] what
+//!   can be set.
 
+mod answer;
+mod config;
 mod event;
+mod exchange;
+mod ids;
+mod lookup;
+mod note;
+mod resolver;
+mod round;
+mod server;
+mod stream;
+mod view;
+mod wire;
 
+pub use config::{Addresses, Config, ConfigError, StalePolicy, Transport};
 pub use event::{Action, Event, QueryId, SocketFailure};
-
-/// A fact for logs and metrics.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Note {}
+pub use note::{Answer, Channel, Failure, Kind, Mismatch, Note, Question, Unusable};
+pub use resolver::Resolver;
+pub use server::{Opinion, ServerStatus, Verdict};

@@ -1,0 +1,177 @@
+//! What can be set about a resolver, with the defaults, and what is refused.
+
+use core::fmt;
+use core::time::Duration;
+
+/// How a resolver asks, and how it treats what it hears.
+///
+/// Start from [`Config::default`] and change what matters.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Config {
+    /// How many servers are asked at the same time. Default 5.
+    pub max_dns_concurrency: usize,
+    /// The longest time between two rounds, however long the records live. Default 60 s.
+    pub query_interval: Duration,
+    /// How long to wait after a round in which the servers knew no records. Default 10 s.
+    pub query_retry_if_no_records_found: Duration,
+    /// How long one server's whole lookup may take: the service's question and all addresses. Default 10 s.
+    pub query_timeout: Duration,
+    /// Replaces the time to live of every record; `Duration::MAX` means never stale. Default `None`.
+    ///
+    /// Addresses are then asked for again in every round, so that a target that moves is noticed.
+    pub hardcoded_ttl: Option<Duration>,
+    /// How long the first datagram of a question is waited for; the second and third wait twice and four
+    /// times as long. At most a seventh of `query_timeout` is used. Default 1 s.
+    pub attempt_timeout: Duration,
+    /// The shortest time between two rounds once a set was published, however short the records live;
+    /// `query_interval` where that is shorter. Default 5 s.
+    pub min_query_interval: Duration,
+    /// What to do with a set that nobody confirms. Default [`StalePolicy::KeepForever`].
+    pub stale: StalePolicy,
+    /// After how many rounds in a row, in which every server that answered knew no records, the empty
+    /// set is published. Default 2; 0 counts as 1.
+    pub negative_confirmations: u32,
+    /// Which addresses to ask for. Default [`Addresses::Both`].
+    pub addresses: Addresses,
+    /// The UDP payload size advertised by EDNS (RFC 6891), at least 512; `None` asks without EDNS.
+    /// Default 1232 (DNS flag day 2020).
+    pub edns_payload: Option<u16>,
+    /// Whether addresses sent along with an SRV answer are used (RFC 2782). Default true.
+    pub trust_additional: bool,
+    /// How questions travel. Default [`Transport::UdpThenTcp`].
+    pub transport: Transport,
+    /// The most targets used of one answer: the best by priority, then name. Default 1024.
+    pub max_targets: usize,
+    /// The most backends published: the best by priority, then name and address. Default 1024.
+    pub max_backends: usize,
+    /// How many questions may be under way at one server. Default 16.
+    pub max_inflight_per_server: usize,
+    /// The next round is up to this many per cent later than due, never earlier: asking before the
+    /// records have expired gets the same cached answer. Default 10.
+    pub jitter_percent: u8,
+}
+
+/// What to do with a set that nobody confirms.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum StalePolicy {
+    /// Keep it until somebody answers.
+    KeepForever,
+    /// Publish the empty set once nothing was confirmed for so long (RFC 8767 §5 suggests 1 to 3 days).
+    KeepFor(Duration),
+}
+
+/// Which addresses to ask for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Addresses {
+    /// IPv6 and IPv4, in parallel; each address is a backend.
+    Both,
+    /// IPv6 alone.
+    V6Only,
+    /// IPv4 alone.
+    V4Only,
+}
+
+/// How questions travel.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Transport {
+    /// By datagram, and by stream where the answer to that was cut.
+    UdpThenTcp,
+    /// By stream only, for servers whose datagrams hold random parts of the answer (Consul).
+    TcpOnly,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_dns_concurrency: 5,
+            query_interval: Duration::from_secs(60),
+            query_retry_if_no_records_found: Duration::from_secs(10),
+            query_timeout: Duration::from_secs(10),
+            hardcoded_ttl: None,
+            attempt_timeout: Duration::from_secs(1),
+            min_query_interval: Duration::from_secs(5),
+            stale: StalePolicy::KeepForever,
+            negative_confirmations: 2,
+            addresses: Addresses::Both,
+            edns_payload: Some(1232),
+            trust_additional: true,
+            transport: Transport::UdpThenTcp,
+            max_targets: 1024,
+            max_backends: 1024,
+            max_inflight_per_server: 16,
+            jitter_percent: 10,
+        }
+    }
+}
+
+impl Config {
+    /// Refuses what would stall the resolver or make it spin.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let spans = [
+            ("query_interval", self.query_interval),
+            ("query_retry_if_no_records_found", self.query_retry_if_no_records_found),
+            ("query_timeout", self.query_timeout),
+            ("attempt_timeout", self.attempt_timeout),
+            ("min_query_interval", self.min_query_interval),
+        ];
+        let counts = [
+            ("max_dns_concurrency", self.max_dns_concurrency),
+            ("max_targets", self.max_targets),
+            ("max_backends", self.max_backends),
+            ("max_inflight_per_server", self.max_inflight_per_server),
+        ];
+        let zero_span = spans.into_iter().find(|(_, span)| span.is_zero()).map(|(field, _)| field);
+        let zero_count = counts.into_iter().find(|(_, count)| *count == 0).map(|(field, _)| field);
+        match zero_span.or(zero_count) {
+            Some(field) => Err(ConfigError::Zero { field }),
+            None => Ok(()),
+        }
+    }
+
+    /// How long the attempt with this number, from 1, is waited for.
+    pub(super) fn patience(&self, attempt: u8) -> Duration {
+        let first = self.attempt_timeout.min(self.query_timeout / 7).max(Duration::from_nanos(1));
+        first.saturating_mul(1 << attempt.saturating_sub(1).min(2))
+    }
+
+    /// The floor between two rounds.
+    pub(super) fn floor(&self) -> Duration {
+        self.min_query_interval.min(self.query_interval)
+    }
+}
+
+/// Why a resolver cannot be made from what was given.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The service has no name.
+    EmptyName,
+    /// The service's name cannot be a domain name.
+    InvalidName,
+    /// There is nobody to ask.
+    NoServer,
+    /// A field that must not be zero is.
+    Zero {
+        /// The field's name in [`Config`].
+        field: &'static str,
+    },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EmptyName => {
+                f.write_str("the service name is empty: give one such as _http._tcp.example.com")
+            }
+            Self::InvalidName => f.write_str(
+                "the service name is not a domain name: use ASCII labels of 1 to 63 bytes, 255 in all",
+            ),
+            Self::NoServer => {
+                f.write_str("there is no DNS server to ask: give at least one bootstrap address")
+            }
+            Self::Zero { field } => write!(f, "{field} is zero: set it above zero or keep its default"),
+        }
+    }
+}
+
+impl core::error::Error for ConfigError {}

@@ -1,0 +1,176 @@
+//! What servers last said, and what follows from all of it together.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+
+use super::answer::{Rank, Service};
+use super::note::Kind;
+use super::wire::Name;
+use crate::backend::Backend;
+use crate::time::Timestamp;
+
+/// What one server last said about the service. Whether it is fresh or stale follows from the time.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) enum View {
+    /// Nothing, or nothing that still counts.
+    Unknown,
+    /// There are targets.
+    Targets(Catalogue),
+    /// The service is decidedly not available.
+    NotOffered,
+    /// There are no records.
+    Negative,
+    /// It does not serve this zone.
+    Refused,
+}
+
+/// The targets that a server named, and their addresses as far as they are known.
+///
+/// There is no other cache: what has not expired here is not asked again.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct Catalogue {
+    services: BTreeMap<Service, Rank>,
+    until: Timestamp,
+    addresses: BTreeMap<(Name, Kind), Known>,
+}
+
+/// The addresses of one target and family; none, if the server said so.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Known {
+    pub(super) found: BTreeSet<IpAddr>,
+    pub(super) until: Timestamp,
+}
+
+impl View {
+    /// The targets, if it names any.
+    pub(super) fn catalogue(&self) -> Option<&Catalogue> {
+        match self {
+            Self::Targets(catalogue) => Some(catalogue),
+            Self::Unknown | Self::NotOffered | Self::Negative | Self::Refused => None,
+        }
+    }
+
+    /// The targets, emptied of whatever it was before.
+    pub(super) fn catalogue_mut(&mut self) -> &mut Catalogue {
+        if self.catalogue().is_none() {
+            *self = Self::Targets(Catalogue::default());
+        }
+        match self {
+            Self::Targets(catalogue) => catalogue,
+            Self::Unknown | Self::NotOffered | Self::Negative | Self::Refused => {
+                unreachable!("just replaced")
+            }
+        }
+    }
+
+    /// Whether at least one backend follows from it.
+    pub(super) fn is_positive(&self) -> bool {
+        self.catalogue().is_some_and(|catalogue| catalogue.backends().next().is_some())
+    }
+}
+
+impl Catalogue {
+    /// When the list of targets expires.
+    pub(super) fn until(&self) -> Timestamp {
+        self.until
+    }
+
+    /// Takes a new list of targets. What is known of those that remain is kept, the rest is gone.
+    pub(super) fn replace_services(&mut self, services: BTreeMap<Service, Rank>, until: Timestamp) {
+        let targets: BTreeSet<&Name> = services.keys().map(|(target, _)| target).collect();
+        self.addresses.retain(|(target, _), _| targets.contains(target));
+        self.services = services;
+        self.until = until;
+    }
+
+    /// Takes the addresses of one target and family.
+    pub(super) fn learn(&mut self, target: Name, kind: Kind, known: Known) {
+        self.addresses.insert((target, kind), known);
+    }
+
+    pub(super) fn known(&self, target: &Name, kind: Kind) -> Option<&Known> {
+        self.addresses.get(&(target.clone(), kind))
+    }
+
+    /// All targets, each once.
+    pub(super) fn targets(&self) -> impl Iterator<Item = &Name> {
+        let mut last = None;
+        self.services.keys().filter_map(move |(target, _)| {
+            let is_new = last != Some(target);
+            last = Some(target);
+            is_new.then_some(target)
+        })
+    }
+
+    /// All backends, those of one target next to each other.
+    pub(super) fn backends(&self) -> impl Iterator<Item = Backend> {
+        self.services.iter().flat_map(|((target, port), rank)| self.at(target, *port, *rank))
+    }
+
+    /// The backends at one target.
+    pub(super) fn backends_of(&self, target: &Name) -> impl Iterator<Item = Backend> {
+        let services = self.services.range((target.clone(), 0)..=(target.clone(), u16::MAX));
+        services.flat_map(|((target, port), rank)| self.at(target, *port, *rank))
+    }
+
+    /// Every address of a target is a backend at the service's port.
+    fn at(&self, target: &Name, port: u16, rank: Rank) -> impl Iterator<Item = Backend> {
+        [Kind::Aaaa, Kind::A].into_iter().filter_map(|kind| self.known(target, kind)).flat_map(move |known| {
+            known.found.iter().map(move |address| Backend {
+                name: target.clone(),
+                address: SocketAddr::new(*address, port),
+                priority: rank.priority,
+                weight: rank.weight(),
+            })
+        })
+    }
+}
+
+/// The backends of all views together, sorted by identity, each once with its best rank; and how many
+/// had to be left out to keep the best `max`.
+pub(super) fn union<'a>(views: impl Iterator<Item = &'a View>, max: usize) -> (Vec<Backend>, usize) {
+    let mut ranks: BTreeMap<(Name, SocketAddr), Rank> = BTreeMap::new();
+    for backend in views.filter_map(View::catalogue).flat_map(Catalogue::backends) {
+        let rank = Rank::new(backend.priority, backend.weight);
+        ranks
+            .entry((backend.name, backend.address))
+            .and_modify(|known| *known = rank.min(*known))
+            .or_insert(rank);
+    }
+    let mut backends: Vec<Backend> = ranks
+        .into_iter()
+        .map(|((name, address), rank)| Backend {
+            name,
+            address,
+            priority: rank.priority,
+            weight: rank.weight(),
+        })
+        .collect();
+    let excess = backends.len().saturating_sub(max);
+    if excess > 0 {
+        // Stable: by name and address within a priority.
+        backends.sort_by_key(|backend| backend.priority);
+        backends.truncate(max);
+        backends.sort_by(|one, other| one.identity().cmp(&other.identity()));
+    }
+    (backends, excess)
+}
+
+/// Adds those of `backends` that `set`, sorted by identity, does not hold; true if that changed it.
+pub(super) fn add_missing(
+    set: &mut Vec<Backend>,
+    backends: impl Iterator<Item = Backend>,
+    max: usize,
+) -> bool {
+    let before = set.len();
+    for backend in backends {
+        if set.len() >= max {
+            break;
+        }
+        if let Err(place) = set.binary_search_by(|known| known.identity().cmp(&backend.identity())) {
+            set.insert(place, backend);
+        }
+    }
+    set.len() > before
+}
