@@ -1,0 +1,489 @@
+//! A wish for a connection, as a future: it asks, waits on a seat, and prepares what it is granted.
+
+use std::fmt;
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use qorb_core::Timestamp;
+use qorb_core::pool::{ClaimId, Event, Failure, Return, SlotId, SlotKind, Ticket};
+
+use crate::connector::Connector;
+use crate::effects::{Effects, Place};
+use crate::error::{ClaimError, SharedError, TimedOut};
+use crate::handle::Handle;
+use crate::link::{Chore, Errand, Link, Progress};
+use crate::probes;
+use crate::runtime::Runtime;
+use crate::seats::{Refusal, Sitting};
+use crate::shared::{Answer, Away, Shared, State, abandon};
+
+/// One in so many claims that find an idle connection reads the clock, for the histogram of how long
+/// connections are held. The others run at the time of the pool's last event.
+const SAMPLED: u32 = 16;
+
+/// The future of a claim; see [`Pool::claim`](crate::Pool::claim).
+///
+/// It asks when it is polled first, and dropping it at any point gives up its place, or its connection,
+/// for the next one in line. One that is polled once and then neither polled again nor dropped holds up
+/// nobody.
+#[must_use = "a claim does nothing before it is awaited"]
+pub struct Claim<'a, K: Connector, R: Runtime> {
+    shared: &'a Arc<Shared<K, R>>,
+    patience: Patience,
+    phase: Phase<K>,
+    /// Its number for people, from its first poll on.
+    number: u64,
+    /// When it asked, as soon as somebody read the clock.
+    since: Option<Timestamp>,
+    /// Why `on_acquire` failed last.
+    error: Option<SharedError>,
+}
+
+/// How long a claim waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    /// As long as the policy says.
+    Policy,
+    /// As long as its caller says.
+    Within(Duration),
+    /// Not at all.
+    None,
+}
+
+enum Phase<K: Connector> {
+    /// It has not asked.
+    Fresh,
+    /// It waits on this seat, or will find something there.
+    Seated(ClaimId),
+    /// Its `on_acquire` is pending.
+    Acquiring { seat: ClaimId, slot: SlotId, ticket: Ticket, errand: Errand<K> },
+    /// It has its answer.
+    Over,
+}
+
+/// How an `on_acquire` ended.
+struct End<K: Connector> {
+    slot: SlotId,
+    ticket: Ticket,
+    link: Option<Link<K>>,
+    failure: Option<Failure>,
+}
+
+/// What a step leads to.
+enum Found<K: Connector> {
+    Nothing,
+    Granted(Link<K>, Ticket),
+    Acquired(Link<K>),
+    Denied(Refusal),
+}
+
+impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
+    pub(crate) fn new(shared: &'a Arc<Shared<K, R>>, patience: Patience) -> Self {
+        Self { shared, patience, phase: Phase::Fresh, number: 0, since: None, error: None }
+    }
+
+    /// Asks for a connection, under one lock if there is one, and without the clock.
+    fn arrive(&mut self, cx: &Context<'_>) -> Found<K> {
+        let sample = self.shared.samples.load(Ordering::Relaxed);
+        self.shared.samples.store(sample.wrapping_add(1), Ordering::Relaxed);
+        let read = sample.is_multiple_of(SAMPLED).then(|| self.shared.runtime.now());
+
+        let mut effects = Effects::new();
+        let mut state = self.shared.lock();
+        state.claims += 1;
+        self.number = state.claims;
+        probes::claim_start(&self.shared.name, self.number);
+        if !state.machine.would_grant() && !matches!(self.patience, Patience::None) {
+            drop(state);
+            return self.queue(cx.waker().clone());
+        }
+        // At its own latest time the machine finds nothing due, so what it would grant it grants.
+        let now = state.machine.latest();
+        self.since = read;
+        let deadline = self.deadline(&state, now);
+        let claim = state.seats.next();
+        let answer = state.handle_for(Some(claim), now, Event::Claim { claim, deadline }, &mut effects);
+        if let Some(Answer::Granted(link, _)) = &answer {
+            let (since, exact) = (read.unwrap_or(now), read.is_some());
+            let away = Away { claim: self.number, since, exact };
+            Self::granted_at_once(&mut state, now, claim, link.held.slot, away, &mut effects);
+        }
+        drop(state);
+        self.shared.carry_out(effects);
+        self.phase = Phase::Over;
+        match answer {
+            Some(Answer::Granted(link, ticket)) => Found::Granted(link, ticket),
+            Some(Answer::Denied(refusal)) => Found::Denied(refusal),
+            None => unreachable!("C5: a claim that cannot wait is answered at once"),
+        }
+    }
+
+    /// Asks again where there seems to be none, ready to wait.
+    fn queue(&mut self, waker: Waker) -> Found<K> {
+        let now = self.shared.runtime.now();
+        self.since = Some(now);
+        let mut effects = Effects::new();
+        let mut state = self.shared.lock();
+        let deadline = self.deadline(&state, now);
+        let claim = state.seats.next();
+        let answer = state.handle_for(Some(claim), now, Event::Claim { claim, deadline }, &mut effects);
+        let (found, spare) = match answer {
+            Some(Answer::Granted(link, ticket)) => {
+                let away = Away { claim: self.number, since: now, exact: true };
+                Self::granted_at_once(&mut state, now, claim, link.held.slot, away, &mut effects);
+                self.phase = Phase::Over;
+                (Found::Granted(link, ticket), Some(waker))
+            }
+            Some(Answer::Denied(refusal)) => {
+                self.phase = Phase::Over;
+                (Found::Denied(refusal), Some(waker))
+            }
+            None => {
+                let seat = state.seats.sit(Sitting::Waiting, Some(waker), self.number);
+                debug_assert_eq!(seat, claim, "the seat is the one that was announced");
+                probes::claim_queued(&self.shared.name, self.number, state.machine.waiting());
+                self.phase = Phase::Seated(seat);
+                (Found::Nothing, None)
+            }
+        };
+        drop(state);
+        drop(spare);
+        self.shared.carry_out(effects);
+        found
+    }
+
+    /// The claim has a connection in the same call in which it asked.
+    fn granted_at_once(
+        state: &mut State<K>,
+        now: Timestamp,
+        claim: ClaimId,
+        slot: SlotId,
+        away: Away,
+        effects: &mut Effects<K>,
+    ) {
+        // Where a timer that was due made room for it, the machine had put it in the queue first.
+        if state.machine.slot_kind(slot) == Some(SlotKind::Granted) {
+            state.handle(now, Event::Fetched(claim), effects);
+        }
+        state.tally.at_once += 1;
+        state.take_away(slot, away);
+    }
+
+    /// Looks what lies on its seat.
+    fn look(&mut self, seat: ClaimId, cx: &Context<'_>) -> Found<K> {
+        let waker = cx.waker().clone();
+        let now = self.shared.runtime.now();
+        let mut effects = Effects::new();
+        let mut state = self.shared.lock();
+        if matches!(state.seats.at(seat).sitting, Sitting::Revoked) {
+            state.seats.at(seat).sitting = Sitting::Waiting;
+            let stale = state.seats.at(seat).waker.take();
+            debug_assert!(stale.is_none(), "it was woken for the grant it slept through");
+            state.handle(now, Event::Resume(seat), &mut effects);
+        }
+        let (found, spare) = self.examine(&mut state, seat, now, waker, &mut effects);
+        drop(state);
+        drop(spare);
+        self.shared.carry_out(effects);
+        found
+    }
+
+    /// Takes what lies on the seat, and leaves it; or leaves a waker there. The waker that is not
+    /// needed is to be dropped outside the lock.
+    fn examine(
+        &mut self,
+        state: &mut State<K>,
+        seat: ClaimId,
+        now: Timestamp,
+        waker: Waker,
+        effects: &mut Effects<K>,
+    ) -> (Found<K>, Option<Waker>) {
+        let place = state.seats.at(seat);
+        if matches!(place.sitting, Sitting::Waiting) {
+            self.phase = Phase::Seated(seat);
+            return (Found::Nothing, place.waker.replace(waker));
+        }
+        self.phase = Phase::Over;
+        let (sitting, stale) = state.seats.leave(seat);
+        debug_assert!(stale.is_none(), "its waker was used when its seat was taken");
+        match sitting {
+            Sitting::Granted(link, ticket) => {
+                state.handle(now, Event::Fetched(seat), effects);
+                state.tally.after_waiting += 1;
+                state.tally.wait.add(now.since(self.since.unwrap_or(now)));
+                state.take_away(link.held.slot, Away { claim: self.number, since: now, exact: true });
+                (Found::Granted(link, ticket), Some(waker))
+            }
+            Sitting::Denied(refusal) => (Found::Denied(refusal), Some(waker)),
+            Sitting::Free | Sitting::Waiting | Sitting::Revoked | Sitting::Acquiring | Sitting::Overdue => {
+                unreachable!("no claim waits on such a seat")
+            }
+        }
+    }
+
+    /// Lets the connector prepare the connection, in place.
+    fn acquire(&mut self, link: Link<K>, ticket: Ticket, cx: &mut Context<'_>) -> Found<K> {
+        let slot = link.held.slot;
+        match link.start(Chore::Acquire).poll(cx) {
+            Progress::Done(link, Ok(())) => Found::Acquired(link),
+            Progress::Done(link, Err(trouble)) => {
+                let failure = trouble.failure();
+                self.error = Some(trouble.share());
+                self.reject(End { slot, ticket, link: Some(link), failure: Some(failure) }, cx)
+            }
+            Progress::Lost(panic) => {
+                self.error = Some(Arc::new(panic));
+                self.reject(End { slot, ticket, link: None, failure: Some(Failure::Panicked) }, cx)
+            }
+            Progress::Pending(errand) => {
+                self.suspend(slot, ticket, errand, cx);
+                Found::Nothing
+            }
+        }
+    }
+
+    /// `on_acquire` is pending: the claim takes a seat, where it learns when to give that up.
+    fn suspend(&mut self, slot: SlotId, mut ticket: Ticket, errand: Errand<K>, cx: &Context<'_>) {
+        let waker = cx.waker().clone();
+        let now = self.shared.runtime.now();
+        let mut effects = Effects::new();
+        let mut state = self.shared.lock();
+        ticket.deadline = self.deadline_kept(&state, now, ticket);
+        if matches!(self.patience, Patience::None) {
+            let bound = state.machine.policy().set_config.health_check_timeout;
+            ticket.deadline = now.after(bound);
+        }
+        let seat = state.seats.sit(Sitting::Acquiring, Some(waker), self.number);
+        self.phase = Phase::Acquiring { seat, slot, ticket, errand };
+        state.handle(now, Event::AcquirePending { slot, claim: seat, ticket }, &mut effects);
+        drop(state);
+        self.shared.carry_out(effects);
+    }
+
+    /// Goes on with a pending `on_acquire`, or gives it up where that is asked.
+    fn go_on(&mut self, cx: &mut Context<'_>) -> Found<K> {
+        let Phase::Acquiring { seat, slot, ticket, errand } = mem::replace(&mut self.phase, Phase::Over)
+        else {
+            unreachable!("only called while acquiring")
+        };
+        let waker = cx.waker().clone();
+        let mut state = self.shared.lock();
+        let place = state.seats.at(seat);
+        let wanted = matches!(place.sitting, Sitting::Acquiring);
+        let spare = if wanted { place.waker.replace(waker) } else { Some(waker) };
+        drop(state);
+        drop(spare);
+        if !wanted {
+            abandon(&self.shared.runtime, errand);
+            self.error = Some(Arc::new(TimedOut));
+            return self.conclude(
+                seat,
+                End { slot, ticket, link: None, failure: Some(Failure::TimedOut) },
+                cx,
+            );
+        }
+        match errand.poll(cx) {
+            Progress::Pending(errand) => {
+                self.phase = Phase::Acquiring { seat, slot, ticket, errand };
+                Found::Nothing
+            }
+            Progress::Done(link, Ok(())) => {
+                self.conclude(seat, End { slot, ticket, link: Some(link), failure: None }, cx)
+            }
+            Progress::Done(link, Err(trouble)) => {
+                let failure = trouble.failure();
+                self.error = Some(trouble.share());
+                self.conclude(seat, End { slot, ticket, link: Some(link), failure: Some(failure) }, cx)
+            }
+            Progress::Lost(panic) => {
+                self.error = Some(Arc::new(panic));
+                self.conclude(seat, End { slot, ticket, link: None, failure: Some(Failure::Panicked) }, cx)
+            }
+        }
+    }
+
+    /// A pending `on_acquire` ended. What was decided about the claim meanwhile comes first.
+    fn conclude(&mut self, seat: ClaimId, end: End<K>, cx: &Context<'_>) -> Found<K> {
+        let waker = cx.waker().clone();
+        let now = self.shared.runtime.now();
+        let mut effects = Effects::new();
+        let mut state = self.shared.lock();
+        let failure = match (&state.seats.at(seat).sitting, end.failure) {
+            (Sitting::Denied(_), _) => None,
+            (Sitting::Acquiring, failure) => failure,
+            (_, _) => Some(Failure::TimedOut),
+        };
+        let stale = state.seats.at(seat).waker.take();
+        let (found, spare) = if let Some(failure) = failure {
+            state.seats.at(seat).sitting = Sitting::Waiting;
+            let end = End { failure: Some(failure), ..end };
+            self.requeue(&mut state, seat, end, now, waker, &mut effects)
+        } else {
+            let (sitting, _) = state.seats.leave(seat);
+            let slot = end.slot;
+            let (found, event) = match (sitting, end.link) {
+                (Sitting::Denied(refusal), link) => {
+                    state.put_back(now, slot, link.map_or(Place::Elsewhere, Place::Resting));
+                    (Found::Denied(refusal), Event::Returned(slot, Return::Abandoned))
+                }
+                (_, Some(link)) => (Found::Acquired(link), Event::Acquired(slot)),
+                (_, None) => unreachable!("an on_acquire that passed brings its connection"),
+            };
+            state.handle(now, event, &mut effects);
+            (found, Some(waker))
+        };
+        drop(state);
+        drop((stale, spare));
+        self.shared.carry_out(effects);
+        found
+    }
+
+    /// `on_acquire` failed when it was polled first.
+    fn reject(&mut self, end: End<K>, cx: &Context<'_>) -> Found<K> {
+        let waker = cx.waker().clone();
+        let now = self.shared.runtime.now();
+        let mut effects = Effects::new();
+        let mut state = self.shared.lock();
+        let seat = state.seats.sit(Sitting::Waiting, None, self.number);
+        let (found, spare) = self.requeue(&mut state, seat, end, now, waker, &mut effects);
+        drop(state);
+        drop(spare);
+        self.shared.carry_out(effects);
+        found
+    }
+
+    /// After a failed `on_acquire` the connection goes back, and the claim queues again in its old place.
+    fn requeue(
+        &mut self,
+        state: &mut State<K>,
+        seat: ClaimId,
+        end: End<K>,
+        now: Timestamp,
+        waker: Waker,
+        effects: &mut Effects<K>,
+    ) -> (Found<K>, Option<Waker>) {
+        let End { slot, link, mut ticket, failure } = end;
+        let failure = failure.unwrap_or(Failure::Error);
+        ticket.deadline = self.deadline_kept(state, now, ticket);
+        let berth = state.berth(slot);
+        berth.away = None;
+        berth.place = link.map_or(Place::Elsewhere, Place::Resting);
+        if let Some(error) = &self.error {
+            state.blame(slot, error, effects);
+        }
+        probes::claim_acquire_failed(&self.shared.name, self.number, failure);
+        let event = Event::AcquireFailed { slot, claim: seat, ticket, failure };
+        state.handle(now, event, effects);
+        self.examine(state, seat, now, waker, effects)
+    }
+
+    /// When a claim that asks at `now` gives up.
+    fn deadline(&self, state: &State<K>, now: Timestamp) -> Timestamp {
+        match self.patience {
+            Patience::Policy => now.after(state.machine.policy().claim_timeout),
+            Patience::Within(span) => now.after(span),
+            Patience::None => now,
+        }
+    }
+
+    /// The deadline of a claim that was granted: the ticket's, unless it was granted without a look
+    /// at the clock; then it counts from now.
+    fn deadline_kept(&mut self, state: &State<K>, now: Timestamp, ticket: Ticket) -> Timestamp {
+        if self.since.is_some() && !matches!(self.patience, Patience::None) {
+            return ticket.deadline;
+        }
+        self.since = self.since.or(Some(now));
+        self.deadline(state, now)
+    }
+
+    fn denied(&mut self, refusal: Refusal) -> ClaimError {
+        let now = self.shared.runtime.now();
+        let waited = self.since.map_or(Duration::ZERO, |since| now.since(since));
+        let Refusal { kind, waiting, source } = refusal;
+        let error = ClaimError { kind, waited, waiting, source: self.error.take().or(source) };
+        probes::claim_failed(&self.shared.name, self.number, error.reason());
+        error
+    }
+}
+
+impl<K: Connector, R: Runtime> Future for Claim<'_, K, R> {
+    type Output = Result<Handle<K, R>, ClaimError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let mut found = match this.phase {
+            Phase::Fresh => this.arrive(cx),
+            Phase::Seated(seat) => this.look(seat, cx),
+            Phase::Acquiring { .. } => this.go_on(cx),
+            Phase::Over => panic!("a claim was polled after it had its answer"),
+        };
+        loop {
+            found = match found {
+                Found::Nothing => return Poll::Pending,
+                Found::Granted(link, ticket) => this.acquire(link, ticket, cx),
+                Found::Denied(refusal) => return Poll::Ready(Err(this.denied(refusal))),
+                Found::Acquired(link) => {
+                    probes::claim_done(&this.shared.name, this.number, link.held.serial);
+                    return Poll::Ready(Ok(Handle::new(Arc::clone(this.shared), link)));
+                }
+            }
+        }
+    }
+}
+
+impl<K: Connector, R: Runtime> Drop for Claim<'_, K, R> {
+    fn drop(&mut self) {
+        match mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Fresh | Phase::Over => {}
+            Phase::Seated(seat) => {
+                let now = self.shared.runtime.now();
+                let mut effects = Effects::new();
+                let mut state = self.shared.lock();
+                state.tally.cancelled += 1;
+                probes::claim_cancelled(&self.shared.name, self.number);
+                let (sitting, waker) = state.seats.leave(seat);
+                let denied = matches!(sitting, Sitting::Denied(_));
+                if let Sitting::Granted(link, _) = sitting {
+                    let slot = link.held.slot;
+                    state.berth(slot).place = Place::Resting(link);
+                }
+                if !denied {
+                    state.handle(now, Event::Cancelled(seat), &mut effects);
+                }
+                drop(state);
+                drop(waker);
+                self.shared.carry_out(effects);
+            }
+            Phase::Acquiring { seat, slot, errand, .. } => {
+                abandon(&self.shared.runtime, errand);
+                let mut state = self.shared.lock();
+                state.tally.cancelled += 1;
+                probes::claim_cancelled(&self.shared.name, self.number);
+                let left = state.seats.leave(seat);
+                drop(state);
+                drop(left);
+                self.shared.give_back(slot, Place::Elsewhere, Return::Abandoned);
+            }
+        }
+    }
+}
+
+impl<K: Connector, R: Runtime> fmt::Debug for Claim<'_, K, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let phase = match self.phase {
+            Phase::Fresh => "fresh",
+            Phase::Seated(_) => "waiting",
+            Phase::Acquiring { .. } => "acquiring",
+            Phase::Over => "over",
+        };
+        f.debug_struct("Claim")
+            .field("pool", &self.shared.name)
+            .field("phase", &phase)
+            .finish_non_exhaustive()
+    }
+}

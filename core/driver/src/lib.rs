@@ -1,0 +1,54 @@
+//! The runtime-neutral shell of qorb.
+//!
+//! The machine in `qorb-core` decides everything; this crate carries it out, once for all runtimes:
+//!
+//! - [`pool`](Pool): the pool as users hold it; [`claim`](Claim): its futures; [`handle`](Handle): what
+//!   they lead to.
+//! - `shared`: the one lock, and what is under it; `seats`: where claims wait; `effects`: what is done
+//!   after it; `observe`: what is told of it.
+//! - `operation`: connects, checks and recycles as tasks; `link`: a connection and its bench;
+//!   `alarm`: the one timer.
+//! - [`connector`](Connector), [`resolver`](Resolver), [`runtime`](Runtime): what others bring along.
+//! - `probes`, [`stats`](Stats), `report`, `onlookers`: for those who look on.
+
+mod alarm;
+mod claim;
+mod connector;
+mod effects;
+mod error;
+mod handle;
+mod link;
+mod observe;
+mod onlookers;
+mod operation;
+mod pool;
+mod probes;
+mod report;
+mod resolver;
+mod runtime;
+mod seats;
+mod shared;
+mod stats;
+
+pub use claim::Claim;
+pub use connector::{Connector, ConnectorFn, connector_fn};
+pub use error::{
+    ClaimError, NoRuntime, Panicked, PoolError, ProbeError, SharedError, TimedOut, WaitReadyError,
+};
+pub use handle::Handle;
+pub use pool::Pool;
+pub use qorb_core::pool::{Denial, Policy, PolicyError, SetConfig, Standing};
+pub use qorb_core::{Backend, Timestamp};
+pub use resolver::{FixedResolver, Once, Resolver, SingleHost, StreamResolver, from_stream};
+pub use runtime::{Runtime, TcpStream, UdpSocket};
+pub use stats::{BackendStats, HandleStats, Histogram, Stats};
+
+/// What users rely on without ever writing it down: checked for every connector and every runtime.
+#[allow(dead_code, reason = "it is compiled, never called")]
+fn assertions<K: Connector, R: Runtime>() {
+    fn shared_by_threads<T: Clone + Send + Sync>() {}
+    fn sent<T: Send>() {}
+    shared_by_threads::<Pool<K, R>>();
+    sent::<Claim<'_, K, R>>();
+    sent::<Handle<K, R>>();
+}

@@ -1,0 +1,207 @@
+//! A connection and the bench beside it, on which the connector's methods work on it without a new box
+//! for each call.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use qorb_core::Backend;
+use qorb_core::pool::{Failure, SlotId};
+
+use crate::connector::Connector;
+use crate::error::{Panicked, SharedError};
+
+/// What the driver keeps of a backend, shared with its connections.
+pub(crate) struct Record {
+    pub(crate) backend: Backend,
+    /// Its address as text, for probes.
+    pub(crate) address: String,
+    /// Whether its connections are worth recycling: it is in the set, and the pool has not ended.
+    wanted: AtomicBool,
+}
+
+impl Record {
+    pub(crate) fn new(backend: Backend) -> Self {
+        Self { address: backend.address.to_string(), backend, wanted: AtomicBool::new(true) }
+    }
+
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_wanted(&self, wanted: bool) {
+        self.wanted.store(wanted, Ordering::Relaxed);
+    }
+}
+
+/// How one of the connector's methods failed.
+pub(crate) enum Trouble<E> {
+    /// It said so.
+    Error(E),
+    /// It panicked.
+    Panicked(Panicked),
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> Trouble<E> {
+    pub(crate) fn failure(&self) -> Failure {
+        match self {
+            Self::Error(_) => Failure::Error,
+            Self::Panicked(_) => Failure::Panicked,
+        }
+    }
+
+    pub(crate) fn share(self) -> SharedError {
+        match self {
+            Self::Error(error) => Arc::new(error),
+            Self::Panicked(panic) => Arc::new(panic),
+        }
+    }
+}
+
+/// What comes of one call of the connector.
+pub(crate) type Outcome<T, K> = Result<T, Trouble<<K as Connector>::Error>>;
+
+/// One connection, in one heap block, so that handing it on moves a pointer.
+pub(crate) struct Held<K: Connector> {
+    pub(crate) connection: K::Connection,
+    pub(crate) connector: Arc<K>,
+    pub(crate) record: Arc<Record>,
+    pub(crate) slot: SlotId,
+    /// The slot's number for people.
+    pub(crate) serial: u64,
+}
+
+/// A connection at rest.
+pub(crate) struct Link<K: Connector> {
+    pub(crate) held: Box<Held<K>>,
+    /// Only ever reached through `&mut`; the mutex makes a handle `Sync` although a future is not.
+    bench: Mutex<Box<dyn Bench<K>>>,
+}
+
+/// A connection with one of the connector's methods at work on it. Dropping it drops both.
+pub(crate) struct Errand<K: Connector> {
+    bench: Box<dyn Bench<K>>,
+}
+
+/// How far an errand came.
+pub(crate) enum Progress<K: Connector> {
+    /// It is still under way.
+    Pending(Errand<K>),
+    /// It ended; the connection is back.
+    Done(Link<K>, Outcome<(), K>),
+    /// Even dropping the method's future panicked: the connection is gone.
+    Lost(Panicked),
+}
+
+/// Which of the connector's methods.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Chore {
+    Check,
+    Acquire,
+    Recycle,
+}
+
+impl<K: Connector> Link<K> {
+    pub(crate) fn new(held: Box<Held<K>>) -> Self {
+        let bench = Workbench { serve: serve::<K>, running: Box::pin(None) };
+        Self { held, bench: Mutex::new(Box::new(bench)) }
+    }
+
+    /// Puts the connection to work; nothing of the connector is called before the first poll.
+    pub(crate) fn start(self, chore: Chore) -> Errand<K> {
+        let mut bench = self.bench.into_inner().unwrap_or_else(PoisonError::into_inner);
+        bench.start(self.held, chore);
+        Errand { bench }
+    }
+}
+
+impl<K: Connector> Errand<K> {
+    /// Polls the connector's method. No panic of it comes through.
+    pub(crate) fn poll(mut self, cx: &mut Context<'_>) -> Progress<K> {
+        match catch_unwind(AssertUnwindSafe(|| self.bench.poll(cx))) {
+            Ok(Poll::Pending) => Progress::Pending(self),
+            Ok(Poll::Ready((held, outcome))) => {
+                Progress::Done(Link { held, bench: Mutex::new(self.bench) }, outcome)
+            }
+            Err(payload) => Progress::Lost(Panicked::new(&*payload)),
+        }
+    }
+}
+
+impl<K: Connector> fmt::Debug for Link<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} to {}", self.held.slot, self.held.record.backend)
+    }
+}
+
+/// A connection that was worked on, and what came of it.
+type Served<K> = (Box<Held<K>>, Outcome<(), K>);
+
+/// Room for the one future that works on a connection, reused for its whole life.
+trait Bench<K: Connector>: Send {
+    fn start(&mut self, held: Box<Held<K>>, chore: Chore);
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Served<K>>;
+}
+
+/// The bench for futures of one type, which only the compiler can name.
+struct Workbench<S, F> {
+    serve: S,
+    running: Pin<Box<Option<F>>>,
+}
+
+impl<K, S, F> Bench<K> for Workbench<S, F>
+where
+    K: Connector,
+    S: Fn(Box<Held<K>>, Chore) -> F + Send,
+    F: Future<Output = Served<K>> + Send,
+{
+    fn start(&mut self, held: Box<Held<K>>, chore: Chore) {
+        let future = (self.serve)(held, chore);
+        self.running.as_mut().set(Some(future));
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Served<K>> {
+        let running = self.running.as_mut().as_pin_mut();
+        let done = running.expect("an errand has a future until it is done").poll(cx);
+        if done.is_ready() {
+            self.running.as_mut().set(None);
+        }
+        done
+    }
+}
+
+/// Calls the connector on a connection and brings the connection back, whatever the connector does.
+async fn serve<K: Connector>(mut held: Box<Held<K>>, chore: Chore) -> Served<K> {
+    let Held { connection, connector, .. } = &mut *held;
+    let outcome = match chore {
+        Chore::Check => caught(async { connector.is_valid(connection).await }).await,
+        Chore::Acquire => caught(async { connector.on_acquire(connection).await }).await,
+        Chore::Recycle => caught(async { connector.on_recycle(connection).await }).await,
+    };
+    (held, settle(outcome))
+}
+
+/// Sorts what [`caught`] brings.
+pub(crate) fn settle<T, E>(outcome: Result<Result<T, E>, Panicked>) -> Result<T, Trouble<E>> {
+    outcome.map_err(Trouble::Panicked)?.map_err(Trouble::Error)
+}
+
+/// Runs a user's future to its end or its panic.
+pub(crate) async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+        Err(payload) => Poll::Ready(Err(Panicked::new(&*payload))),
+    })
+    .await
+}
+
+/// Calls into the user's code where nothing can be done about a panic: the hook has reported it.
+pub(crate) fn contain<T>(call: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(call)).ok()
+}

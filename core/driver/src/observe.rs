@@ -1,0 +1,143 @@
+//! The one place where what the machine notes becomes probes, log events and counters.
+
+use std::sync::Arc;
+
+use qorb_core::pool::{BackendId, ClaimId, Failure, Note, SlotId, SlotKind};
+
+use crate::connector::Connector;
+use crate::effects::Effects;
+use crate::link::Record;
+use crate::probes;
+use crate::report::Report;
+use crate::shared::{Entry, State};
+
+/// A slot that went from one state to another.
+#[derive(Clone, Copy)]
+struct Change {
+    slot: SlotId,
+    backend: BackendId,
+    from: Option<SlotKind>,
+    to: Option<SlotKind>,
+}
+
+impl<K: Connector> State<K> {
+    /// Tells everybody who wants to know.
+    pub(crate) fn observe(&mut self, note: &Note, effects: &mut Effects<K>) {
+        match *note {
+            Note::Slot { slot, backend, from, to } => self.changed(Change { slot, backend, from, to }),
+            Note::Added(id) => {
+                let record = self.added(id);
+                record.set_wanted(!self.ending);
+                self.report(effects, || Report::Added(record));
+            }
+            Note::Removed(id) => {
+                let record = Arc::clone(&self.entry(id).record);
+                record.set_wanted(false);
+                self.report(effects, || Report::Removed(record));
+            }
+            Note::Online(id) => {
+                let entry = self.entry(id);
+                entry.online = true;
+                let (record, has_unclaimed) = (Arc::clone(&entry.record), entry.unclaimed > 0);
+                probes::slot_set_online(&self.name, &record.address, has_unclaimed);
+                self.report(effects, || Report::Online(record));
+            }
+            Note::Offline(id) => {
+                let entry = self.entry(id);
+                entry.online = false;
+                let record = Arc::clone(&entry.record);
+                probes::slot_set_offline(&self.name, &record.address);
+                self.report(effects, || Report::Offline(record));
+            }
+            Note::Failed(id, failure) => self.failed(id, failure, effects),
+            Note::Recovered(_) => {}
+            Note::Planned { .. } => probes::rebalanced(&self.name),
+        }
+    }
+
+    /// A grant, as probes show it: the backend is chosen, its slot taken, the connection handed over.
+    pub(crate) fn granted(&mut self, mine: Option<ClaimId>, claim: ClaimId, slot: SlotId) {
+        if !probes::ENABLED {
+            return;
+        }
+        let queued = mine != Some(claim);
+        let number = if queued { self.seats.at(claim).number } else { self.claims };
+        let backend = self.berth(slot).backend;
+        let to = if queued { SlotKind::Granted } else { SlotKind::Claimed };
+        let counts = || self.counts(backend);
+        probes::granted(&self.name, number, self.serial(slot), self.address(slot), to, queued, counts);
+    }
+
+    fn changed(&mut self, change: Change) {
+        let Change { slot, backend, from, to } = change;
+        if from.is_none() {
+            let serial = self.machine.serial(slot);
+            let berth = self.berth(slot);
+            berth.serial = serial;
+            berth.backend = backend;
+        }
+        let entry = self.entry(backend);
+        let had_unclaimed = entry.unclaimed > 0;
+        entry.unclaimed += u32::from(to == Some(SlotKind::Unclaimed));
+        entry.unclaimed -= u32::from(from == Some(SlotKind::Unclaimed));
+        let has_unclaimed = entry.unclaimed > 0;
+        if entry.online && had_unclaimed != has_unclaimed {
+            probes::slot_set_online(&self.name, self.address(slot), has_unclaimed);
+        }
+        // A slot that is granted changes its state between other probes: see `granted`.
+        let granted = matches!(to, Some(SlotKind::Claimed | SlotKind::Granted));
+        if probes::ENABLED && !(from == Some(SlotKind::Unclaimed) && granted) {
+            let counts = || self.counts(backend);
+            probes::slot_state_change(&self.name, self.address(slot), self.serial(slot), from, to, counts);
+        }
+    }
+
+    /// What is known of a backend that joins the set. A number that another backend had starts afresh.
+    fn added(&mut self, id: BackendId) -> Arc<Record> {
+        let index = id.0 as usize;
+        if index >= self.backends.len() {
+            self.backends.resize_with(index + 1, || None);
+        }
+        let backend = self.machine.backend(id);
+        let place = &mut self.backends[index];
+        if place.as_ref().is_some_and(|entry| entry.record.backend.identity() != backend.identity()) {
+            *place = None;
+        }
+        let entry = place.get_or_insert_with(|| Entry {
+            record: Arc::new(Record::new(backend.clone())),
+            claims: 0,
+            last_error: None,
+            online: false,
+            unclaimed: 0,
+        });
+        Arc::clone(&entry.record)
+    }
+
+    fn failed(&mut self, id: BackendId, failure: Failure, effects: &mut Effects<K>) {
+        self.tally.failures += 1;
+        let entry = self.entry(id);
+        let (record, error) = (Arc::clone(&entry.record), entry.last_error.clone());
+        self.report(effects, || Report::Failed(record, failure, error));
+    }
+
+    fn report(&self, effects: &mut Effects<K>, report: impl FnOnce() -> Report) {
+        if Report::WANTED {
+            effects.rare().reports.push(report());
+        }
+    }
+
+    /// A backend's slots after this event, as a JSON object in the form that `usdt` gives to one.
+    fn counts(&self, backend: BackendId) -> String {
+        let view = self.machine.census().find(|view| view.id == backend);
+        let of = |kinds: &[SlotKind]| -> u32 {
+            kinds.iter().map(|&kind| view.map_or(0, |view| view.counts.of(kind))).sum()
+        };
+        format!(
+            r#"{{"ok":{{"connecting_slots":{},"unclaimed_slots":{},"checking_slots":{},"claimed_slots":{}}}}}"#,
+            of(&[SlotKind::Connecting]),
+            of(&[SlotKind::Unclaimed]),
+            of(&[SlotKind::Checking, SlotKind::Recycling]),
+            of(&[SlotKind::Granted, SlotKind::Acquiring, SlotKind::Claimed]),
+        )
+    }
+}

@@ -1,0 +1,229 @@
+//! USDT probes of the provider `qorb`: names, arguments and order are an interface.
+//!
+//! One function for each moment, out of line, so that a probe nobody watches costs a claim a few
+//! instructions and no code cache. Without the feature `probes` the same functions do nothing.
+
+#![allow(unsafe_code, reason = "the macros of `usdt` expand to inline assembly")]
+#![cfg_attr(
+    not(feature = "probes"),
+    allow(unused_variables, dead_code, reason = "without the feature nobody looks at the arguments")
+)]
+
+use qorb_core::pool::{Failure, SlotKind};
+
+use crate::error::ProbeError;
+
+/// Whether there are probes at all.
+pub(crate) const ENABLED: bool = cfg!(feature = "probes");
+
+#[cfg(feature = "probes")]
+#[usdt::provider(provider = "qorb")]
+mod qorb {
+    fn claim__start(pool: &str, claim_id: u64) {}
+    fn claim__done(pool: &str, claim_id: u64, slot_id: u64) {}
+    fn claim__failed(pool: &str, claim_id: u64, reason: &str) {}
+    fn claim__acquire__failed(pool: &str, claim_id: u64, reason: &str) {}
+    fn claim__queued(pool: &str, claim_id: u64, depth: u64) {}
+    fn claim__cancelled(pool: &str, claim_id: u64) {}
+    fn pool__claim__start(pool: &str, claim_id: u64) {}
+    fn pool__claim__done(pool: &str, claim_id: u64, slot_id: u64) {}
+    fn pool__claim__failed(pool: &str, claim_id: u64) {}
+    fn slot__set__claim__start(pool: &str, claim_id: u64, addr: &str) {}
+    fn slot__set__claim__done(pool: &str, claim_id: u64, addr: &str, slot_id: u64) {}
+    fn slot__set__claim__failed(pool: &str, claim_id: u64, addr: &str, reason: &str) {}
+    fn slot__set__online(pool: &str, addr: &str, has_unclaimed: u8) {}
+    fn slot__set__offline(pool: &str, addr: &str) {}
+    fn slot__state__change(pool: &str, addr: &str, slot_id: u64, old: &str, new: &str, stats: &str) {}
+    fn handle__claimed(pool: &str, claim_id: u64, slot_id: u64, addr: &str) {}
+    fn handle__returned(pool: &str, slot_id: u64) {}
+    fn connect__start(pool: &str, slot_id: u64, addr: &str) {}
+    fn connect__done(pool: &str, slot_id: u64, addr: &str) {}
+    fn connect__failed(pool: &str, slot_id: u64, addr: &str, reason: &str) {}
+    fn health__check__start(pool: &str, slot_id: u64, addr: &str) {}
+    fn health__check__done(pool: &str, slot_id: u64) {}
+    fn health__check__failed(pool: &str, slot_id: u64, reason: &str) {}
+    fn recycle__start(pool: &str, slot_id: u64, addr: &str) {}
+    fn recycle__done(pool: &str, slot_id: u64) {}
+    fn recycle__failed(pool: &str, slot_id: u64, reason: &str) {}
+    fn rebalance__start(pool: &str) {}
+    fn rebalance__done(pool: &str) {}
+}
+
+/// Calls one probe, or nothing.
+macro_rules! fire {
+    ($probe:ident, $($argument:expr),+) => {
+        {
+            #[cfg(feature = "probes")]
+            qorb::$probe!(|| ($($argument),+));
+        }
+    };
+}
+
+/// Shows the probes to the system's tracer. Once for a whole process is enough; more is harmless.
+pub(crate) fn register() -> Result<(), ProbeError> {
+    #[cfg(feature = "probes")]
+    {
+        usdt::register_probes().map_err(|error| ProbeError(error.to_string()))
+    }
+    #[cfg(not(feature = "probes"))]
+    {
+        Ok(())
+    }
+}
+
+#[inline(never)]
+pub(crate) fn claim_start(pool: &str, claim: u64) {
+    fire!(claim__start, pool, claim);
+    fire!(pool__claim__start, pool, claim);
+}
+
+#[inline(never)]
+pub(crate) fn claim_done(pool: &str, claim: u64, slot: u64) {
+    fire!(claim__done, pool, claim, slot);
+}
+
+#[inline(never)]
+pub(crate) fn claim_failed(pool: &str, claim: u64, reason: &str) {
+    fire!(claim__failed, pool, claim, reason);
+}
+
+#[inline(never)]
+pub(crate) fn claim_acquire_failed(pool: &str, claim: u64, failure: Failure) {
+    fire!(claim__acquire__failed, pool, claim, failure_name(failure));
+}
+
+/// The claim has to wait, and so many do.
+#[inline(never)]
+pub(crate) fn claim_queued(pool: &str, claim: u64, depth: u32) {
+    fire!(pool__claim__failed, pool, claim);
+    fire!(claim__queued, pool, claim, u64::from(depth));
+}
+
+#[inline(never)]
+pub(crate) fn claim_cancelled(pool: &str, claim: u64) {
+    fire!(claim__cancelled, pool, claim);
+}
+
+/// A grant with everything that belongs to it, in order.
+#[inline(never)]
+pub(crate) fn granted<F: Fn() -> String>(
+    pool: &str,
+    claim: u64,
+    slot: u64,
+    address: &str,
+    to: SlotKind,
+    queued: bool,
+    counts: F,
+) {
+    if queued {
+        fire!(pool__claim__start, pool, claim);
+    }
+    fire!(slot__set__claim__start, pool, claim, address);
+    slot_state_change(pool, address, slot, Some(SlotKind::Unclaimed), Some(to), counts);
+    fire!(handle__claimed, pool, claim, slot, address);
+    fire!(slot__set__claim__done, pool, claim, address, slot);
+    fire!(pool__claim__done, pool, claim, slot);
+}
+
+/// A grant was taken back before it was fetched.
+#[inline(never)]
+pub(crate) fn revoked(pool: &str, claim: u64, address: &str) {
+    fire!(slot__set__claim__failed, pool, claim, address, "Revoked");
+}
+
+#[inline(never)]
+pub(crate) fn slot_set_online(pool: &str, address: &str, has_unclaimed: bool) {
+    fire!(slot__set__online, pool, address, u8::from(has_unclaimed));
+}
+
+#[inline(never)]
+pub(crate) fn slot_set_offline(pool: &str, address: &str) {
+    fire!(slot__set__offline, pool, address);
+}
+
+#[inline(never)]
+pub(crate) fn slot_state_change<F: Fn() -> String>(
+    pool: &str,
+    address: &str,
+    slot: u64,
+    from: Option<SlotKind>,
+    to: Option<SlotKind>,
+    counts: F,
+) {
+    let (old, new) = (state_name(from), state_name(to));
+    // Several states of ours may be one of the tracer's.
+    if old != new {
+        fire!(slot__state__change, pool, address, slot, old, new, counts());
+    }
+}
+
+#[inline(never)]
+pub(crate) fn handle_returned(pool: &str, slot: u64) {
+    fire!(handle__returned, pool, slot);
+}
+
+#[inline(never)]
+pub(crate) fn connect_start(pool: &str, slot: u64, address: &str) {
+    fire!(connect__start, pool, slot, address);
+}
+
+#[inline(never)]
+pub(crate) fn connect_ended(pool: &str, slot: u64, address: &str, result: Result<(), Failure>) {
+    match result {
+        Ok(()) => fire!(connect__done, pool, slot, address),
+        Err(failure) => fire!(connect__failed, pool, slot, address, failure_name(failure)),
+    }
+}
+
+#[inline(never)]
+pub(crate) fn health_check_start(pool: &str, slot: u64, address: &str) {
+    fire!(health__check__start, pool, slot, address);
+}
+
+#[inline(never)]
+pub(crate) fn health_check_ended(pool: &str, slot: u64, result: Result<(), Failure>) {
+    match result {
+        Ok(()) => fire!(health__check__done, pool, slot),
+        Err(failure) => fire!(health__check__failed, pool, slot, failure_name(failure)),
+    }
+}
+
+#[inline(never)]
+pub(crate) fn recycle_start(pool: &str, slot: u64, address: &str) {
+    fire!(recycle__start, pool, slot, address);
+}
+
+#[inline(never)]
+pub(crate) fn recycle_ended(pool: &str, slot: u64, result: Result<(), Failure>) {
+    match result {
+        Ok(()) => fire!(recycle__done, pool, slot),
+        Err(failure) => fire!(recycle__failed, pool, slot, failure_name(failure)),
+    }
+}
+
+/// A full plan was made; the machine needs no time for one.
+#[inline(never)]
+pub(crate) fn rebalanced(pool: &str) {
+    fire!(rebalance__start, pool);
+    fire!(rebalance__done, pool);
+}
+
+fn state_name(kind: Option<SlotKind>) -> &'static str {
+    match kind {
+        Some(SlotKind::Connecting) => "Connecting",
+        Some(SlotKind::Unclaimed) => "ConnectedUnclaimed",
+        Some(SlotKind::Checking) => "ConnectedChecking",
+        Some(SlotKind::Granted | SlotKind::Acquiring | SlotKind::Claimed) => "ConnectedClaimed",
+        Some(SlotKind::Recycling) => "ConnectedRecycling",
+        Some(SlotKind::Aborting | SlotKind::Closing) | None => "Terminated",
+    }
+}
+
+fn failure_name(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Error => "Error",
+        Failure::TimedOut => "TimedOut",
+        Failure::Panicked => "Panicked",
+        Failure::Aborted => "Aborted",
+    }
+}

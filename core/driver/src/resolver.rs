@@ -1,0 +1,157 @@
+//! Where the backends come from: a stream of full sets.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use qorb_core::Backend;
+
+use crate::connector::Connector;
+use crate::runtime::Runtime;
+use crate::shared::Shared;
+
+/// Finds the backends of a service.
+pub trait Resolver<R: Runtime>: Send + 'static {
+    /// The full set of backends, again whenever it changes; empty sets are legal. A stream may end: its
+    /// last set stays.
+    type Sets: Stream<Item = Vec<Backend>> + Send + 'static;
+
+    /// Begins to resolve. A pool calls it once; the stream is dropped when the pool ends.
+    fn start(self, runtime: &R) -> Self::Sets;
+}
+
+/// A resolver whose backends never change. Each goes by its address as its name, and is in the set once
+/// however often it was listed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FixedResolver {
+    set: Vec<Backend>,
+}
+
+impl FixedResolver {
+    /// A resolver that knows these addresses.
+    pub fn new(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let backends = addresses.into_iter().map(|address| Backend::new(address.to_string(), address));
+        Self::of(backends)
+    }
+
+    /// A resolver that knows these backends.
+    pub fn of(backends: impl IntoIterator<Item = Backend>) -> Self {
+        let mut set: Vec<_> = backends.into_iter().collect();
+        set.sort();
+        set.dedup_by(|later, earlier| later.identity() == earlier.identity());
+        Self { set }
+    }
+}
+
+impl<R: Runtime> Resolver<R> for FixedResolver {
+    type Sets = Once;
+
+    fn start(self, _runtime: &R) -> Once {
+        Once { set: Some(self.set) }
+    }
+}
+
+/// A resolver of one host, by the system's own resolver, asked once, when it is made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SingleHost {
+    backend: Backend,
+}
+
+impl SingleHost {
+    /// Looks up `host`, such as `localhost:5432` or `[::1]:5432`, and uses its first address. This
+    /// blocks until the system's resolver has answered.
+    ///
+    /// # Errors
+    ///
+    /// The host is unknown, or has no address.
+    pub fn new(host: &str) -> io::Result<Self> {
+        let unknown = || io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"));
+        let address = host.to_socket_addrs()?.next().ok_or_else(unknown)?;
+        Ok(Self { backend: Backend::new(host, address) })
+    }
+}
+
+impl<R: Runtime> Resolver<R> for SingleHost {
+    type Sets = Once;
+
+    fn start(self, _runtime: &R) -> Once {
+        Once { set: Some(vec![self.backend]) }
+    }
+}
+
+/// A stream of one set.
+#[derive(Debug)]
+pub struct Once {
+    set: Option<Vec<Backend>>,
+}
+
+impl Stream for Once {
+    type Item = Vec<Backend>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Vec<Backend>>> {
+        Poll::Ready(self.set.take())
+    }
+}
+
+/// A resolver made of any stream of full sets.
+pub fn from_stream<S>(sets: S) -> StreamResolver<S>
+where
+    S: Stream<Item = Vec<Backend>> + Send + 'static,
+{
+    StreamResolver { sets }
+}
+
+/// A user's stream as a resolver; see [`from_stream`].
+pub struct StreamResolver<S> {
+    sets: S,
+}
+
+impl<R: Runtime, S> Resolver<R> for StreamResolver<S>
+where
+    S: Stream<Item = Vec<Backend>> + Send + 'static,
+{
+    type Sets = S;
+
+    fn start(self, _runtime: &R) -> S {
+        self.sets
+    }
+}
+
+impl<S> fmt::Debug for StreamResolver<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamResolver").finish_non_exhaustive()
+    }
+}
+
+/// Runs the task that publishes the resolver's sets into the pool. It keeps no pool alive.
+pub(crate) fn listen<K, R, S>(shared: &Arc<Shared<K, R>>, resolver: S)
+where
+    K: Connector,
+    R: Runtime,
+    S: Resolver<R>,
+{
+    let runtime = shared.runtime.clone();
+    let pool = Arc::downgrade(shared);
+    let end = Arc::clone(&shared.listening);
+    shared.runtime.spawn(async move {
+        let Ok(sets) = catch_unwind(AssertUnwindSafe(|| resolver.start(&runtime))) else { return };
+        let mut sets = pin!(sets);
+        loop {
+            let next = poll_fn(|cx| match end.poll(cx) {
+                Poll::Ready(()) => Poll::Ready(None),
+                // A resolver that panics has said its last.
+                Poll::Pending => catch_unwind(AssertUnwindSafe(|| sets.as_mut().poll_next(cx)))
+                    .unwrap_or(Poll::Ready(None)),
+            });
+            let Some(set) = next.await else { return };
+            let Some(pool) = pool.upgrade() else { return };
+            pool.publish(set);
+        }
+    });
+}
