@@ -4,3 +4,4 @@
 use once_cell as _;
 
 pub mod dns_world;
+pub mod sim;

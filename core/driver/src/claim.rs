@@ -180,6 +180,7 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         let now = self.shared.runtime.now();
         let mut effects = Effects::new();
         let mut state = self.shared.lock();
+        state.catch_up(now, &mut effects);
         if matches!(state.seats.at(seat).sitting, Sitting::Revoked) {
             state.seats.at(seat).sitting = Sitting::Waiting;
             let stale = state.seats.at(seat).waker.take();
@@ -313,6 +314,7 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         let now = self.shared.runtime.now();
         let mut effects = Effects::new();
         let mut state = self.shared.lock();
+        state.catch_up(now, &mut effects);
         let failure = match (&state.seats.at(seat).sitting, end.failure) {
             (Sitting::Denied(_), _) => None,
             (Sitting::Acquiring, failure) => failure,
@@ -444,6 +446,7 @@ impl<K: Connector, R: Runtime> Drop for Claim<'_, K, R> {
                 let now = self.shared.runtime.now();
                 let mut effects = Effects::new();
                 let mut state = self.shared.lock();
+                state.catch_up(now, &mut effects);
                 state.tally.cancelled += 1;
                 probes::claim_cancelled(&self.shared.name, self.number);
                 let (sitting, waker) = state.seats.leave(seat);

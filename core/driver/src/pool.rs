@@ -187,6 +187,14 @@ impl<K: Connector, R: Runtime> Pool<K, R> {
         self.owner.probes.clone()
     }
 
+    /// Tells whether somebody holds the pool's lock at that moment: for tests that prove that no code
+    /// of the user's runs under it. It keeps no pool alive.
+    #[doc(hidden)]
+    pub fn lock_probe(&self) -> impl Fn() -> bool + Send + use<K, R> {
+        let shared = Arc::downgrade(&self.owner.shared);
+        move || shared.upgrade().is_some_and(|shared| shared.is_locked())
+    }
+
     /// Waits until a wish is granted.
     async fn watch(&self, wish: Wish) {
         let shared = &self.owner.shared;

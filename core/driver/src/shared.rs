@@ -5,7 +5,7 @@
 
 use std::mem;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use qorb_core::pool::{
     Action, BackendId, ClaimId, Denial, Event, Failure, PoolMachine, Return, SlotId, Ticket,
@@ -135,6 +135,10 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
     /// Takes the lock. A panic under it is a bug of ours, and no reason to refuse everybody after it.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<K>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_locked(&self) -> bool {
+        matches!(self.state.try_lock(), Err(TryLockError::WouldBlock))
     }
 
     /// Tells the machine of one event that nobody waits for the answer of.
@@ -282,6 +286,15 @@ impl<K: Connector> State<K> {
         debug_assert!(answer.is_none(), "an answer for nobody");
     }
 
+    /// Fires what is due at `now`. An event about a claim is to be told only after that: a deadline that
+    /// has passed may have decided about the claim already.
+    #[inline]
+    pub(crate) fn catch_up(&mut self, now: Timestamp, effects: &mut Effects<K>) {
+        if self.machine.deadline().is_some_and(|deadline| deadline <= now) {
+            self.handle(now, Event::Tick, effects);
+        }
+    }
+
     /// One event; what the claim `mine`, which has no seat yet, is told at once is returned.
     pub(crate) fn handle_for(
         &mut self,
@@ -290,6 +303,7 @@ impl<K: Connector> State<K> {
         event: Event,
         effects: &mut Effects<K>,
     ) -> Option<Answer<K>> {
+        debug_assert!(self.out.is_empty(), "rule 2: every action was obeyed before the lock was released");
         let mut out = mem::take(&mut self.out);
         self.machine.handle(now, event, &mut out);
         let mut answer = None;

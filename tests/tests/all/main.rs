@@ -1,3 +1,4 @@
 //! Every test that needs nothing but Rust, in one program.
 
 mod dns;
+mod driver;

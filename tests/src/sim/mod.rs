@@ -1,0 +1,428 @@
+//! A runtime without threads and without time of its own: the third one that the driver runs on.
+//!
+//! - `mod`: [`World`], the virtual clock and the seeded scheduler; [`Sim`], the runtime as tasks see it.
+//! - [`script`]: a connector that does as it is told, and counts.
+//! - [`announce`]: a resolver that says what the test wants it to say.
+//! - [`hand`]: a future that is polled when the test says so.
+//! - [`net`]: datagrams and streams between sockets and scripted servers.
+
+pub mod announce;
+pub mod hand;
+pub mod net;
+pub mod script;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use qorb_core::Timestamp;
+use qorb_core::dice::Dice;
+use qorb_driver::{NoRuntime, Runtime};
+
+use self::net::{Net, SimTcp, SimUdp};
+
+thread_local! {
+    static CURRENT: RefCell<Option<Sim>> = const { RefCell::new(None) };
+    /// How deep this thread is in tasks or `enter`.
+    static INSIDE: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Whether the caller runs in a task, or in `enter`.
+#[must_use]
+pub fn inside() -> bool {
+    INSIDE.get() > 0
+}
+
+/// A world: create one, run things in it, and [`World::finish`] it.
+#[derive(Debug)]
+pub struct World {
+    sim: Sim,
+}
+
+/// The runtime.
+#[derive(Clone)]
+pub struct Sim {
+    inner: Arc<Mutex<Inner>>,
+}
+
+struct Inner {
+    now: Timestamp,
+    dice: Dice,
+    next: u64,
+    tasks: BTreeMap<u64, Arc<Task>>,
+    ready: Vec<u64>,
+    timers: BTreeMap<(Timestamp, u64), Waker>,
+    slept: u64,
+    spawned: u64,
+    gone: bool,
+    net: Net,
+}
+
+struct Task {
+    number: u64,
+    sim: Sim,
+    queued: AtomicBool,
+    future: Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>,
+}
+
+impl World {
+    /// A world whose every chance hangs on `seed`. The calling thread is in it until it is dropped.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let inner = Inner {
+            now: Timestamp::from_millis(1_000),
+            dice: Dice::Seeded(seed),
+            next: 1,
+            tasks: BTreeMap::new(),
+            ready: Vec::new(),
+            timers: BTreeMap::new(),
+            slept: 0,
+            spawned: 0,
+            gone: false,
+            net: Net::default(),
+        };
+        let sim = Sim { inner: Arc::new(Mutex::new(inner)) };
+        CURRENT.set(Some(sim.clone()));
+        Self { sim }
+    }
+
+    /// The runtime of this world.
+    #[must_use]
+    pub fn sim(&self) -> &Sim {
+        &self.sim
+    }
+
+    /// Time since the world began.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.sim.elapsed()
+    }
+
+    /// Starts a task.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.sim.spawn(task);
+    }
+
+    /// Runs the world until `future` is done, moving the clock whenever nothing else can happen.
+    ///
+    /// # Panics
+    ///
+    /// Panics where the future can never be done, because nothing will ever happen again.
+    pub fn run_until<F: Future>(&self, future: F) -> F::Output {
+        let flag = Arc::new(Flag(AtomicBool::new(true)));
+        let waker = Waker::from(Arc::clone(&flag));
+        let mut future = pin!(future);
+        loop {
+            // The test's own future is one of the ready ones, and waits its turn like them.
+            let turn = {
+                let mut inner = self.sim.lock();
+                let ready = inner.ready.len() as u64;
+                inner.dice.below(ready + 1) == 0
+            };
+            if turn && flag.0.swap(false, Ordering::Relaxed) {
+                let _guard = Inside::new();
+                if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                    return output;
+                }
+            } else if !self.step() && !flag.0.load(Ordering::Relaxed) && !self.next_timer(Timestamp::NEVER) {
+                panic!("the world stands still at {:?}: what it waits for never happens", self.elapsed());
+            }
+        }
+    }
+
+    /// Runs everything that can run without time passing.
+    pub fn settle(&self) {
+        while self.step() {}
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, span: Duration) {
+        let until = self.sim.now().after(span);
+        self.settle();
+        while self.next_timer(until) {
+            self.settle();
+        }
+        self.sim.lock().now = until;
+    }
+
+    /// The runtime goes away: its tasks are dropped, and it takes no new ones.
+    pub fn vanish(&self) {
+        let tasks = {
+            let mut inner = self.sim.lock();
+            inner.gone = true;
+            inner.ready.clear();
+            std::mem::take(&mut inner.tasks)
+        };
+        for task in tasks.into_values() {
+            task.end();
+        }
+    }
+
+    /// How many tasks there are.
+    #[must_use]
+    pub fn tasks(&self) -> usize {
+        self.sim.lock().tasks.len()
+    }
+
+    /// How many timers are running.
+    #[must_use]
+    pub fn timers(&self) -> usize {
+        self.sim.lock().timers.len()
+    }
+
+    /// How many sleeps were ever begun.
+    #[must_use]
+    pub fn slept(&self) -> u64 {
+        self.sim.lock().slept
+    }
+
+    /// How many tasks were ever started.
+    #[must_use]
+    pub fn spawned(&self) -> u64 {
+        self.sim.lock().spawned
+    }
+
+    /// Dice that belong to this world.
+    #[must_use]
+    pub fn dice(&self, purpose: u64) -> Dice {
+        self.sim.lock().dice.fork(purpose)
+    }
+
+    /// Ends the world, in which nothing may be left.
+    ///
+    /// # Panics
+    ///
+    /// Panics where a task, a timer or a socket is left.
+    pub fn finish(self) {
+        self.settle();
+        let inner = self.sim.lock();
+        assert_eq!(inner.tasks.len(), 0, "tasks are left");
+        assert_eq!(inner.timers.len(), 0, "timers are left");
+        assert_eq!(inner.net.open(), 0, "sockets are left");
+    }
+
+    /// Polls one ready task, if there is one.
+    fn step(&self) -> bool {
+        let task = {
+            let mut inner = self.sim.lock();
+            if inner.ready.is_empty() {
+                return false;
+            }
+            let count = inner.ready.len() as u64;
+            let index = inner.dice.below(count) as usize;
+            let number = inner.ready.swap_remove(index);
+            inner.tasks.get(&number).cloned()
+        };
+        if let Some(task) = task {
+            task.run();
+        }
+        true
+    }
+
+    /// Moves the clock to the next timer, if it is due by `until`, and fires it.
+    fn next_timer(&self, until: Timestamp) -> bool {
+        let waker = {
+            let mut inner = self.sim.lock();
+            let due = inner.timers.first_entry().filter(|timer| timer.key().0 <= until);
+            let Some(due) = due else { return false };
+            let time = due.key().0;
+            let waker = due.remove();
+            inner.now = inner.now.max(time);
+            waker
+        };
+        waker.wake();
+        true
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        CURRENT.set(None);
+        // Tasks own the world they run in: a circle, unless it is broken here.
+        let tasks = std::mem::take(&mut self.sim.lock().tasks);
+        for task in tasks.into_values() {
+            task.end();
+        }
+    }
+}
+
+impl Sim {
+    /// Time since the world began.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.now().since(Timestamp::from_millis(1_000))
+    }
+
+    /// Sleeps for a while.
+    pub fn sleep(&self, span: Duration) -> impl Future<Output = ()> + Send + 'static {
+        self.sleep_until(self.now().after(span))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Runtime for Sim {
+    type Udp = SimUdp;
+    type Tcp = SimTcp;
+
+    fn current() -> Result<Self, NoRuntime> {
+        CURRENT.with_borrow(Clone::clone).ok_or(NoRuntime)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.lock().now
+    }
+
+    fn entropy(&self) -> [u8; 32] {
+        let mut inner = self.lock();
+        let mut bytes = [0; 32];
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&inner.dice.draw().to_le_bytes());
+        }
+        bytes
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut inner = self.lock();
+        inner.spawned += 1;
+        if inner.gone {
+            drop(inner);
+            return drop(task);
+        }
+        let number = inner.next;
+        inner.next += 1;
+        inner.ready.push(number);
+        let future = Mutex::new(Some(Box::pin(task) as _));
+        let task = Task { number, sim: self.clone(), queued: AtomicBool::new(true), future };
+        inner.tasks.insert(number, Arc::new(task));
+    }
+
+    fn sleep_until(&self, time: Timestamp) -> impl Future<Output = ()> + Send + 'static {
+        Sleep { sim: self.clone(), time, number: None }
+    }
+
+    async fn udp(&self, to: SocketAddr) -> io::Result<SimUdp> {
+        SimUdp::connect(self, to)
+    }
+
+    async fn tcp(&self, to: SocketAddr) -> io::Result<SimTcp> {
+        SimTcp::connect(self, to).await
+    }
+
+    fn enter<T>(&self, call: impl FnOnce() -> T) -> T {
+        let _guard = Inside::new();
+        call()
+    }
+}
+
+impl std::fmt::Debug for Sim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sim at {:?}", self.elapsed())
+    }
+}
+
+impl Task {
+    /// Drops what it runs, whoever may still wake it.
+    fn end(&self) {
+        let future = self.future.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let _guard = Inside::new();
+        drop(future);
+    }
+
+    fn run(self: Arc<Self>) {
+        self.queued.store(false, Ordering::Relaxed);
+        let waker = Waker::from(Arc::clone(&self));
+        let taken = self.future.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut future) = taken else { return };
+        let _guard = Inside::new();
+        if future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+            drop(future);
+            self.sim.lock().tasks.remove(&self.number);
+        } else if !self.sim.lock().gone {
+            *self.future.lock().unwrap_or_else(PoisonError::into_inner) = Some(future);
+        }
+    }
+}
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        if !self.queued.swap(true, Ordering::Relaxed) {
+            let mut inner = self.sim.lock();
+            if inner.tasks.contains_key(&self.number) {
+                inner.ready.push(self.number);
+            }
+        }
+    }
+}
+
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Inside;
+
+impl Inside {
+    fn new() -> Self {
+        INSIDE.set(INSIDE.get() + 1);
+        Self
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        INSIDE.set(INSIDE.get() - 1);
+    }
+}
+
+struct Sleep {
+    sim: Sim,
+    time: Timestamp,
+    /// Of its timer, once it has been polled.
+    number: Option<u64>,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let waker = cx.waker().clone();
+        let sim = self.sim.clone();
+        let mut inner = sim.lock();
+        if inner.now >= self.time {
+            return Poll::Ready(());
+        }
+        let number = *self.number.get_or_insert_with(|| {
+            inner.slept += 1;
+            inner.next += 1;
+            inner.next
+        });
+        if !self.time.is_never() {
+            let stale = inner.timers.insert((self.time, number), waker);
+            drop(inner);
+            drop(stale);
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            let stale = self.sim.lock().timers.remove(&(self.time, number));
+            drop(stale);
+        }
+    }
+}
