@@ -32,6 +32,20 @@ pub enum Event {
     Tick,
 }
 
+impl Event {
+    /// The socket or stream that it comes from.
+    pub(super) fn query(&self) -> Option<QueryId> {
+        match self {
+            Self::Datagram(query, _)
+            | Self::StreamOpened(query)
+            | Self::StreamBytes(query, _)
+            | Self::StreamClosed(query)
+            | Self::Failed(query, _) => Some(*query),
+            Self::ResolveNow | Self::ShutDown | Self::Tick => None,
+        }
+    }
+}
+
 /// How a socket failed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum SocketFailure {

@@ -25,6 +25,7 @@ pub(super) struct Sockets<Owner> {
 struct Socket<Owner> {
     server: SocketAddr,
     id: u16,
+    serial: u64,
     owner: Owner,
 }
 
@@ -46,7 +47,7 @@ impl<Owner: Clone> Sockets<Owner> {
         while !self.ids.insert((server, id)) {
             id = self.source.draw();
         }
-        self.open.insert(query, Socket { server, id, owner });
+        self.open.insert(query, Socket { server, id, serial: self.source.drawn, owner });
         (query, id)
     }
 
@@ -59,6 +60,11 @@ impl<Owner: Clone> Sockets<Owner> {
             self.free.clear();
         }
         true
+    }
+
+    /// Tells a socket from earlier and later ones of the same number.
+    pub(super) fn serial(&self, query: QueryId) -> Option<u64> {
+        self.open.get(&query).map(|socket| socket.serial)
     }
 
     pub(super) fn owner(&self, query: QueryId) -> Option<&Owner> {

@@ -409,9 +409,22 @@ impl Machine for Resolver {
         if event == Event::ShutDown {
             return self.end(out);
         }
+        if matches!(event, Event::Failed(..)) {
+            // The socket is gone already: a timer due now must not ask to forget it.
+            self.apply(event, out);
+            self.fire(out);
+            return self.settle(out);
+        }
+        let source = event.query().map(|query| (query, self.sockets.serial(query)));
         self.fire(out);
         self.settle(out);
-        self.apply(event, out);
+        match source {
+            // A timer closed it just now; its number may already stand for another.
+            Some((query, serial)) if self.sockets.serial(query) != serial => {
+                out.push(Action::Note(Note::Ignored { query, why: Mismatch::Closed }));
+            }
+            Some(_) | None => self.apply(event, out),
+        }
         self.settle(out);
     }
 
