@@ -8,12 +8,14 @@
 //!   after it; `observe`: what is told of it.
 //! - `operation`: connects, checks and recycles as tasks; `link`: a connection and its bench;
 //!   `alarm`: the one timer.
-//! - [`connector`](Connector), [`resolver`](Resolver), [`runtime`](Runtime): what others bring along.
+//! - [`connector`](Connector), [`resolver`](Resolver), [`runtime`](Runtime): what others bring along;
+//!   `dns`: a resolver.
 //! - `probes`, [`stats`](Stats), `report`, `onlookers`: for those who look on.
 
 mod alarm;
 mod claim;
 mod connector;
+mod dns;
 mod effects;
 mod error;
 mod handle;
@@ -32,11 +34,13 @@ mod stats;
 
 pub use claim::Claim;
 pub use connector::{Connector, ConnectorFn, connector_fn};
+pub use dns::{DnsResolver, DnsSets};
 pub use error::{
     ClaimError, NoRuntime, Panicked, PoolError, ProbeError, SharedError, TimedOut, WaitReadyError,
 };
 pub use handle::Handle;
 pub use pool::Pool;
+pub use qorb_core::dns::{Config as DnsResolverConfig, ConfigError};
 pub use qorb_core::pool::{Denial, Policy, PolicyError, SetConfig, Standing};
 pub use qorb_core::{Backend, Timestamp};
 pub use resolver::{FixedResolver, Once, Resolver, SingleHost, StreamResolver, from_stream};

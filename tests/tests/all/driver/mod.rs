@@ -2,6 +2,7 @@
 //! panics, the driver's own rules, and random worlds.
 
 mod better;
+mod dns;
 mod ending;
 mod parity;
 mod rules;

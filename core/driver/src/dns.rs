@@ -1,0 +1,306 @@
+//! The DNS resolver: the machine of `qorb_core::dns`, with sockets.
+//!
+//! Everything of it lives in one stream, which the pool's listening task polls: the machine, a future
+//! for each question under way, and one timer. So it needs no lock, parsing holds up no claim, what is
+//! forgotten is dropped, and bytes of a forgotten question have no way to the machine.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use qorb_core::dns::{self, Action, Event, QueryId, SocketFailure};
+use qorb_core::{Backend, Machine, Timestamp};
+
+use crate::resolver::Resolver;
+use crate::runtime::{Runtime, TcpStream, UdpSocket};
+
+/// How many events are handled before other tasks get a turn.
+const EVENTS_A_TURN: usize = 64;
+/// The least room for a datagram.
+const DATAGRAM: usize = 4096;
+/// The room for one read of a stream.
+const PIECE: usize = 4096;
+
+/// Finds a service's backends by DNS: SRV records, and the addresses of their targets.
+///
+/// It starts with the pool that it is given to. Whatever happens to DNS, the last good set stays.
+#[derive(Clone, Debug)]
+pub struct DnsResolver {
+    service: String,
+    bootstrap: Vec<SocketAddr>,
+    config: dns::Config,
+}
+
+impl DnsResolver {
+    /// A resolver for `service`, a name such as `_http._tcp.example.com`, taken as fully qualified, which
+    /// asks the servers at `bootstrap`.
+    ///
+    /// # Errors
+    ///
+    /// The name cannot be one, no server is given, or a field of `config` would stall the resolver.
+    pub fn new(
+        service: &str,
+        bootstrap: impl IntoIterator<Item = SocketAddr>,
+        config: dns::Config,
+    ) -> Result<Self, dns::ConfigError> {
+        let bootstrap: Vec<_> = bootstrap.into_iter().collect();
+        dns::Resolver::new(service, &bootstrap, config.clone(), [0; 32], Timestamp::EPOCH)?;
+        Ok(Self { service: service.to_owned(), bootstrap, config })
+    }
+}
+
+impl<R: Runtime> Resolver<R> for DnsResolver {
+    type Sets = DnsSets<R>;
+
+    fn start(self, runtime: &R) -> DnsSets<R> {
+        let room = self.config.edns_payload.map_or(0, usize::from).max(DATAGRAM);
+        let (seed, now) = (runtime.entropy(), runtime.now());
+        let machine = dns::Resolver::new(&self.service, &self.bootstrap, self.config, seed, now);
+        let mut sets = DnsSets {
+            runtime: runtime.clone(),
+            machine: machine.expect("all of it was checked when the resolver was made"),
+            out: Vec::new(),
+            lines: BTreeMap::new(),
+            alarm: None,
+            latest: None,
+            room,
+        };
+        sets.handle(Event::Tick);
+        sets
+    }
+}
+
+/// The sets that a [`DnsResolver`] finds.
+pub struct DnsSets<R: Runtime> {
+    runtime: R,
+    machine: dns::Resolver,
+    out: Vec<Action>,
+    /// The questions under way.
+    lines: BTreeMap<QueryId, Line>,
+    /// What it is set to, and the sleep.
+    alarm: Option<(Timestamp, Sleep)>,
+    /// Found, but not published yet.
+    latest: Option<Vec<Backend>>,
+    /// For a datagram.
+    room: usize,
+}
+
+type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Listening = Pin<Box<dyn Future<Output = Heard> + Send>>;
+type Outbox = Arc<Mutex<VecDeque<Vec<u8>>>>;
+
+/// A socket or stream. Its future owns it.
+struct Line {
+    listening: Listening,
+    /// What is to be written to a stream.
+    outbox: Outbox,
+}
+
+/// What came of listening, and how to go on.
+enum Heard {
+    Datagram(Vec<u8>, Listening),
+    Opened(Listening),
+    Bytes(Vec<u8>, Listening),
+    Closed,
+    Failed(SocketFailure),
+}
+
+impl<R: Runtime> DnsSets<R> {
+    /// Tells the machine, and does what it asks for.
+    fn handle(&mut self, event: Event) {
+        let now = self.runtime.now();
+        let mut out = std::mem::take(&mut self.out);
+        self.machine.handle(now, event, &mut out);
+        for action in out.drain(..) {
+            self.obey(action);
+        }
+        self.out = out;
+        if self.machine.deadline().is_none() {
+            self.alarm = None;
+        }
+    }
+
+    fn obey(&mut self, action: Action) {
+        match action {
+            Action::Ask { query, server, message } => {
+                let listening = Box::pin(ask(self.runtime.clone(), server, message, self.room));
+                self.lines.insert(query, Line { listening, outbox: Outbox::default() });
+            }
+            Action::OpenStream { query, server } => {
+                let outbox = Outbox::default();
+                let listening = Box::pin(open(self.runtime.clone(), server, Arc::clone(&outbox)));
+                self.lines.insert(query, Line { listening, outbox });
+            }
+            Action::Send(query, bytes) => {
+                if let Some(line) = self.lines.get(&query) {
+                    lock(&line.outbox).push_back(bytes);
+                }
+            }
+            Action::Forget(query) => {
+                self.lines.remove(&query);
+            }
+            Action::Resolved(set) => self.latest = Some(set),
+            Action::Note(note) => tell(self.machine.service(), &note),
+        }
+    }
+
+    /// Lets the machine know that a deadline has passed.
+    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(deadline) = self.machine.deadline() else { return false };
+        if self.alarm.as_ref().is_none_or(|(aimed, _)| *aimed != deadline) {
+            self.alarm = Some((deadline, Box::pin(self.runtime.sleep_until(deadline))));
+        }
+        let due = self.alarm.as_mut().is_some_and(|(_, sleep)| sleep.as_mut().poll(cx).is_ready());
+        if due {
+            self.alarm = None;
+            self.handle(Event::Tick);
+        }
+        due
+    }
+
+    /// Listens on one line. A line is gone before the machine hears that it failed.
+    fn poll_line(&mut self, query: QueryId, cx: &mut Context<'_>) -> bool {
+        let Some(line) = self.lines.get_mut(&query) else { return false };
+        let Poll::Ready(heard) = line.listening.as_mut().poll(cx) else { return false };
+        let (event, next) = match heard {
+            Heard::Datagram(bytes, next) => (Event::Datagram(query, bytes), Some(next)),
+            Heard::Opened(next) => (Event::StreamOpened(query), Some(next)),
+            Heard::Bytes(bytes, next) => (Event::StreamBytes(query, bytes), Some(next)),
+            Heard::Closed => (Event::StreamClosed(query), None),
+            Heard::Failed(failure) => (Event::Failed(query, failure), None),
+        };
+        match next {
+            Some(next) => line.listening = next,
+            None => drop(self.lines.remove(&query)),
+        }
+        self.handle(event);
+        true
+    }
+}
+
+impl<R: Runtime> Stream for DnsSets<R> {
+    type Item = Vec<Backend>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<Backend>>> {
+        let this = self.get_mut();
+        let mut events = 0;
+        loop {
+            let mut progress = this.poll_alarm(cx);
+            let queries: Vec<_> = this.lines.keys().copied().collect();
+            for query in queries {
+                progress |= this.poll_line(query, cx);
+                events += 1;
+            }
+            if let Some(set) = this.latest.take() {
+                return Poll::Ready(Some(set));
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+            if events > EVENTS_A_TURN {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl<R: Runtime> Unpin for DnsSets<R> {}
+
+impl<R: Runtime> fmt::Debug for DnsSets<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DnsSets").field("service", &self.machine.service()).finish_non_exhaustive()
+    }
+}
+
+/// Sends a datagram from a fresh socket, and listens for the first one back.
+async fn ask<R: Runtime>(runtime: R, server: SocketAddr, message: Vec<u8>, room: usize) -> Heard {
+    let mut socket = match runtime.udp(server).await {
+        Ok(socket) => socket,
+        Err(error) => return Heard::Failed(failure(&error, SocketFailure::NoSocket)),
+    };
+    match socket.send(&message).await {
+        Ok(()) => hear(socket, vec![0; room]).await,
+        Err(error) => Heard::Failed(failure(&error, SocketFailure::Other)),
+    }
+}
+
+/// Listens for one datagram.
+fn hear<U: UdpSocket>(mut socket: U, mut buffer: Vec<u8>) -> Listening {
+    Box::pin(async move {
+        match socket.recv(&mut buffer).await {
+            Ok(length) => Heard::Datagram(buffer[..length].to_vec(), hear(socket, buffer)),
+            Err(error) => Heard::Failed(failure(&error, SocketFailure::Other)),
+        }
+    })
+}
+
+/// Opens a stream.
+async fn open<R: Runtime>(runtime: R, server: SocketAddr, outbox: Outbox) -> Heard {
+    match runtime.tcp(server).await {
+        Ok(stream) => Heard::Opened(converse(stream, outbox)),
+        Err(error) => Heard::Failed(failure(&error, SocketFailure::NoSocket)),
+    }
+}
+
+/// Writes whatever is to be written, and listens for the next bytes.
+fn converse<T: TcpStream>(mut stream: T, outbox: Outbox) -> Listening {
+    Box::pin(async move {
+        let mut buffer = vec![0; PIECE];
+        match exchange(&mut stream, &outbox, &mut buffer).await {
+            Ok(0) => Heard::Closed,
+            Ok(length) => Heard::Bytes(buffer[..length].to_vec(), converse(stream, outbox)),
+            Err(error) => Heard::Failed(failure(&error, SocketFailure::Other)),
+        }
+    })
+}
+
+async fn exchange<T: TcpStream>(stream: &mut T, outbox: &Outbox, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        let unsent = lock(outbox).pop_front();
+        if let Some(bytes) = unsent {
+            stream.write_all(&bytes).await?;
+            continue;
+        }
+        let mut reading = pin!(stream.read(buffer));
+        // The resolver polls all its lines whenever it has put something into an outbox.
+        let read = poll_fn(|cx| match reading.as_mut().poll(cx) {
+            Poll::Ready(read) => Poll::Ready(Some(read)),
+            Poll::Pending if lock(outbox).is_empty() => Poll::Pending,
+            Poll::Pending => Poll::Ready(None),
+        });
+        if let Some(read) = read.await {
+            return read;
+        }
+    }
+}
+
+fn lock(outbox: &Outbox) -> std::sync::MutexGuard<'_, VecDeque<Vec<u8>>> {
+    outbox.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the machine wants to know of an error.
+fn failure(error: &io::Error, otherwise: SocketFailure) -> SocketFailure {
+    use io::ErrorKind as Kind;
+    let kinds = [
+        (SocketFailure::Refused, [Kind::ConnectionRefused, Kind::ConnectionRefused]),
+        (SocketFailure::Unreachable, [Kind::HostUnreachable, Kind::NetworkUnreachable]),
+        (SocketFailure::Reset, [Kind::ConnectionReset, Kind::BrokenPipe]),
+    ];
+    let found = kinds.into_iter().find(|(_, kinds)| kinds.contains(&error.kind()));
+    found.map_or(otherwise, |(failure, _)| failure)
+}
+
+#[cfg(feature = "tracing")]
+fn tell(service: &str, note: &dns::Note) {
+    tracing::debug!(service, ?note, "dns");
+}
+
+#[cfg(not(feature = "tracing"))]
+fn tell(_service: &str, _note: &dns::Note) {}

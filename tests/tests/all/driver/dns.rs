@@ -1,0 +1,184 @@
+//! The DNS resolver's sockets: scenario 20 as far as they matter to it, and 28 with a silent server.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hickory_proto::op::{Message, MessageType, OpCode};
+use hickory_proto::rr::rdata::{A, SRV};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+use qorb_driver::{ConfigError, Denial, DnsResolver, DnsResolverConfig, Policy, Pool};
+use qorb_tests::sim::World;
+use qorb_tests::sim::net::{Reply, Server};
+use qorb_tests::sim::script::{Script, SimPool};
+
+const SERVER: &str = "[::1]:53";
+const SERVICE: &str = "_echo._tcp.test.com.";
+
+/// What a server counts.
+#[derive(Clone, Default)]
+struct Seen {
+    datagrams: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+fn address() -> SocketAddr {
+    SERVER.parse().expect("an address")
+}
+
+/// An answer: the service leads to `count` targets, the target number n has the address 10.0.0.n.
+fn answer(question: &[u8], count: u16) -> Vec<u8> {
+    let asked = Message::from_vec(question).expect("a question");
+    let query = asked.queries[0].clone();
+    let mut message = Message::new(asked.metadata.id, MessageType::Response, OpCode::Query);
+    message.add_query(query.clone());
+    let name = |number: u16| Name::from_ascii(format!("n{number}.test.com.")).expect("a name");
+    if query.query_type() == RecordType::SRV {
+        for number in 1..=count {
+            let target = RData::SRV(SRV::new(0, 0, 4000 + number, name(number)));
+            message.add_answer(Record::from_rdata(query.name().clone(), 60, target));
+        }
+    } else if query.query_type() == RecordType::A {
+        let found = (1..=count).find(|number| name(*number) == *query.name()).expect("one of ours");
+        let host = RData::A(A(Ipv4Addr::new(10, 0, 0, found as u8)));
+        message.add_answer(Record::from_rdata(query.name().clone(), 60, host));
+    }
+    message.to_vec().expect("it can be encoded")
+}
+
+/// The same answer, cut: it says so and holds nothing.
+fn cut(question: &[u8]) -> Vec<u8> {
+    let mut bytes = answer(question, 0);
+    bytes[2] |= 0x02;
+    bytes
+}
+
+fn late(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn pool(world: &World, script: &Script) -> SimPool {
+    let resolver = DnsResolver::new(SERVICE, [address()], DnsResolverConfig::default()).expect("it is sound");
+    let pool = Pool::new("dns", resolver, script.clone(), Policy::default()).expect("it works");
+    assert_eq!(world.elapsed(), Duration::ZERO);
+    pool
+}
+
+fn end(world: World, script: &Script, pool: SimPool) {
+    drop(pool);
+    world.settle();
+    // What was sent to sockets that are gone is still on its way.
+    world.pass(Duration::from_secs(60));
+    assert_eq!(script.all_live(), 0);
+    world.finish();
+}
+
+#[test]
+fn s20_backends_are_found_by_datagram() {
+    let world = World::new(3);
+    let script = Script::new(world.sim());
+    let seen = Seen::default();
+    let counts = seen.clone();
+    let server: Server = Box::new(move |question| {
+        counts.datagrams.lock().unwrap().push(question.to_vec());
+        vec![Reply::Bytes(late(1), answer(question, 2))]
+    });
+    world.serve_udp(address(), server);
+    let pool = pool(&world, &script);
+    let handle = world.run_until(pool.claim()).expect("it is found");
+    assert!(["10.0.0.1:4001", "10.0.0.2:4002"].contains(&&*handle.backend().address.to_string()));
+    world.pass(Duration::from_secs(1));
+    assert_eq!(pool.stats().backends.len(), 2);
+    assert_eq!(seen.datagrams.lock().unwrap().len(), 5, "one SRV, two A, two AAAA");
+    world.pass(Duration::from_secs(70));
+    assert!(seen.datagrams.lock().unwrap().len() > 5, "it asks again");
+    drop(handle);
+    end(world, &script, pool);
+}
+
+#[test]
+fn s20_an_answer_that_was_cut_is_fetched_by_stream() {
+    let world = World::new(4);
+    let script = Script::new(world.sim());
+    world.serve_udp(
+        address(),
+        Box::new(|question| {
+            let srv = Message::from_vec(question).unwrap().queries[0].query_type() == RecordType::SRV;
+            let reply = if srv { cut(question) } else { answer(question, 40) };
+            vec![Reply::Bytes(late(1), reply)]
+        }),
+    );
+    // In pieces, as streams are.
+    world.serve_tcp(
+        address(),
+        Box::new(|sent| {
+            let length = usize::from(u16::from_be_bytes([sent[0], sent[1]]));
+            assert_eq!(sent.len(), length + 2, "one question, in one write");
+            let reply = answer(&sent[2..], 40);
+            let mut framed = (reply.len() as u16).to_be_bytes().to_vec();
+            framed.extend(reply);
+            let pieces = framed.chunks(100).enumerate();
+            pieces.map(|(index, piece)| Reply::Bytes(late(1 + index as u64), piece.to_vec())).collect()
+        }),
+    );
+    let pool = pool(&world, &script);
+    world.pass(Duration::from_secs(2));
+    assert_eq!(pool.stats().backends.len(), 40);
+    end(world, &script, pool);
+}
+
+#[test]
+fn s20_answers_that_come_when_nobody_asks_any_more_change_nothing() {
+    let world = World::new(5);
+    let script = Script::new(world.sim());
+    // Every answer is followed, long after, by another that knows more backends.
+    world.serve_udp(
+        address(),
+        Box::new(|question| {
+            let replies = [(1, 1), (2, 3), (700, 3), (20_000, 3)];
+            let reply = |(delay, count)| Reply::Bytes(late(delay), answer(question, count));
+            let srv = Message::from_vec(question).unwrap().queries[0].query_type() == RecordType::SRV;
+            if srv { replies.map(reply).to_vec() } else { vec![Reply::Bytes(late(1), answer(question, 3))] }
+        }),
+    );
+    let pool = pool(&world, &script);
+    for _ in 0..300 {
+        world.pass(Duration::from_secs(1));
+        assert!(pool.stats().backends.len() <= 1);
+    }
+    end(world, &script, pool);
+}
+
+#[test]
+fn s20_a_server_that_nobody_runs_leaves_the_pool_without_backends() {
+    let world = World::new(6);
+    let script = Script::new(world.sim());
+    let pool = pool(&world, &script);
+    let error = world.run_until(pool.claim_within(Duration::from_secs(20))).expect_err("there is no DNS");
+    assert_eq!(error.kind, Denial::NoBackends);
+    end(world, &script, pool);
+}
+
+#[test]
+fn s28_terminate_is_at_once_in_front_of_a_silent_server() {
+    let world = World::new(8);
+    let script = Script::new(world.sim());
+    world.serve_udp(address(), Box::new(|_| Vec::new()));
+    let pool = pool(&world, &script);
+    world.pass(Duration::from_secs(5));
+    world.run_until(pool.terminate());
+    world.settle();
+    assert_eq!((world.elapsed(), world.tasks(), world.timers()), (Duration::from_secs(5), 0, 0));
+    end(world, &script, pool);
+}
+
+#[test]
+fn a_resolver_that_cannot_work_is_refused_before_there_is_a_pool() {
+    let config = DnsResolverConfig::default;
+    let refused = |name: &str, servers: &[SocketAddr], config| {
+        DnsResolver::new(name, servers.iter().copied(), config).expect_err("it cannot work")
+    };
+    assert_eq!(refused("", &[address()], config()), ConfigError::EmptyName);
+    assert_eq!(refused(SERVICE, &[], config()), ConfigError::NoServer);
+    let zero = DnsResolverConfig { query_timeout: Duration::ZERO, ..config() };
+    assert_eq!(refused(SERVICE, &[address()], zero), ConfigError::Zero { field: "query_timeout" });
+}
