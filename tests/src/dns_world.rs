@@ -91,6 +91,7 @@ pub struct World {
     /// Tells sockets of the same number apart: what is under way to an old one must not reach a new one.
     generations: BTreeMap<QueryId, u64>,
     most_actions: usize,
+    handled: u64,
     sequence: u64,
     is_over: bool,
 }
@@ -202,6 +203,7 @@ impl World {
             network: BTreeMap::new(),
             generations: BTreeMap::new(),
             most_actions,
+            handled: 0,
             sequence: 0,
             is_over: false,
         }
@@ -246,12 +248,19 @@ impl World {
         let mut out = Vec::new();
         let was_over = self.is_over;
         self.is_over |= event == Event::ShutDown;
-        let before = self.resolver.clone();
-        self.resolver.handle(self.now, event.clone(), &mut out);
-        let mut again = Vec::new();
-        let mut twin = before;
-        twin.handle(self.now, event.clone(), &mut again);
-        assert_eq!(out, again, "invariant 1: same state, same event, same actions");
+        self.handled += 1;
+        // A copy of the state is dear, and what differs once differs always.
+        let twin = self.handled.is_multiple_of(16).then(|| (self.resolver.clone(), event.clone()));
+        self.resolver.handle(self.now, event, &mut out);
+        if let Some((mut twin, event)) = twin {
+            let mut again = Vec::new();
+            twin.handle(self.now, event, &mut again);
+            assert_eq!(
+                (&out, &self.resolver),
+                (&again, &twin),
+                "invariant 1: same state, same event, same actions"
+            );
+        }
         assert!(out.len() <= self.most_actions, "invariant 2: {} actions after one event", out.len());
         assert!(!was_over || out.is_empty(), "L7: no output after the end");
         if let Some(deadline) = self.resolver.deadline() {

@@ -344,14 +344,14 @@ fn told(case: u8, outcome: &Outcome, tell: fn(&Asked) -> Vec<u8>) -> World {
 
 fn check(case: u8, outcome: &Outcome, tell: fn(&Asked) -> Vec<u8>) {
     let world = told(case, outcome, tell);
-    let answers: Vec<Answer> = world
-        .notes
-        .iter()
-        .filter_map(|(_, note)| match note {
-            Note::Answered { answer, question, .. } if question.kind == Kind::Srv => Some(*answer),
-            _ => None,
-        })
-        .collect();
+    let mut answers = Vec::new();
+    for (_, note) in &world.notes {
+        if let Note::Answered { answer, question, .. } = note
+            && question.kind == Kind::Srv
+        {
+            answers.push(*answer);
+        }
+    }
     let context = format!("case {case}: {:?}", world.notes);
     match outcome {
         Ignored(why) => {

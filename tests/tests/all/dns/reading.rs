@@ -16,23 +16,25 @@ fn ip(text: &str) -> IpAddr {
     text.parse().expect("a test's address is one")
 }
 
-/// The time to live and count of each accepted set of records, in order.
+/// The type, count and time to live of each accepted set of records, in order.
 fn accepted(world: &World) -> Vec<(Kind, usize, u64)> {
-    let answers = world.notes.iter().filter_map(|(_, note)| match note {
-        Note::Answered { question, answer: Answer::Records { count, ttl }, .. } => {
-            Some((question.kind, *count, ttl.as_secs()))
+    let mut accepted = Vec::new();
+    for (_, note) in &world.notes {
+        if let Note::Answered { question, answer: Answer::Records { count, ttl }, .. } = note {
+            accepted.push((question.kind, *count, ttl.as_secs()));
         }
-        _ => None,
-    });
-    answers.collect()
+    }
+    accepted
 }
 
 fn dropped(world: &World, wanted: Unusable) -> usize {
-    let counts = world.notes.iter().filter_map(|(_, note)| match note {
-        Note::Dropped { records, why, .. } if *why == wanted => Some(*records),
-        _ => None,
-    });
-    counts.sum()
+    let mut dropped = 0;
+    for (_, note) in &world.notes {
+        if let Note::Dropped { records, why, .. } = note {
+            dropped += if *why == wanted { *records } else { 0 };
+        }
+    }
+    dropped
 }
 
 fn failed(world: &World, wanted: Failure) -> usize {

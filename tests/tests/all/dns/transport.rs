@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use hickory_proto::op::{MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, RecordType};
-use qorb_core::dns::{Answer, Config, Event, Failure, Mismatch, Note, QueryId, SocketFailure, Transport};
+use qorb_core::dns::{
+    Action, Answer, Config, Event, Failure, Mismatch, Note, QueryId, SocketFailure, Transport,
+};
 use qorb_tests::dns_world::{Asked, Connects, RTT, Reply, SERVICE, World, Zone, framed, name, record, srv};
 
 use super::{ONE, ms, plain, secs, server, world_of};
@@ -431,4 +433,40 @@ fn t3_the_question_may_come_back_in_other_letters() {
     });
     world.run_for(ms(5));
     assert_eq!(world.asked[1].question().0, "a.test.com.");
+}
+
+#[test]
+fn a_socket_that_fails_in_the_instant_its_timer_fires_is_not_forgotten_as_well() {
+    let mut world = World::new(&[ONE], plain(), 1);
+    // The third attempt's timer ends the question at 7 s; its socket fails a moment before it is handled.
+    world.serve(ONE, |asked| {
+        if asked.at.as_nanos() == 3_000_000_000 {
+            vec![asked.fails(secs(4), SocketFailure::Other)]
+        } else {
+            Vec::new()
+        }
+    });
+    world.run_for(secs(7));
+    assert_eq!(world.open(), 0, "the world asserts that each was closed once");
+    assert_eq!(world.count(|note| matches!(note, Note::ServerFailed { .. })), 1);
+}
+
+#[test]
+fn what_comes_from_a_stream_that_a_timer_just_closed_does_not_reach_the_next_of_its_number() {
+    for event in [Event::StreamOpened, Event::StreamClosed] {
+        let config = Config { transport: Transport::TcpOnly, max_dns_concurrency: 1, ..plain() };
+        let mut world = World::new(&[ONE, server(2)], config, 1);
+        world.run_for(ms(9_999));
+        assert_eq!(world.queries(), [QueryId(0)]);
+        // The first server's deadline frees the number, and the second server's stream takes it at once.
+        world.now = world.now.after(ms(1));
+        world.handle(event(QueryId(0)));
+        assert_eq!(
+            (world.opened, world.queries()),
+            (2, vec![QueryId(0)]),
+            "the second stream is being opened"
+        );
+        assert!(!world.latest.iter().any(|action| matches!(action, Action::Send(..))));
+        assert_eq!(world.count(|note| matches!(note, Note::Ignored { why: Mismatch::Closed, .. })), 1);
+    }
 }
