@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 
-use super::note::{Failure, Kind, Question, Unusable};
+use super::note::{Answer, Failure, Kind, Question, Unusable};
 use super::wire::{Data, Message, Name, Record, is_ancestor, rcode};
 
 /// RFC 8767 §4: what claims to live longer, lives seven days.
@@ -63,6 +63,35 @@ impl Rank {
 
     pub(super) fn weight(self) -> u16 {
         self.weight.0
+    }
+}
+
+impl Reading {
+    /// The same, good for no longer than the aliases that led to it.
+    pub(super) fn within(mut self, alias_ttl: Duration) -> Self {
+        match &mut self {
+            Self::Targets(Targets { ttl, .. })
+            | Self::Addresses { ttl, .. }
+            | Self::NotOffered { ttl }
+            | Self::Alias { ttl, .. }
+            | Self::Negative { ttl: Some(ttl) } => *ttl = alias_ttl.min(*ttl),
+            Self::Negative { ttl: None } | Self::Failed(_) => {}
+        }
+        self
+    }
+
+    /// What it says, in short; `None` where it is no answer.
+    pub(super) fn summary(&self) -> Option<Answer> {
+        match self {
+            Self::Targets(targets) => {
+                Some(Answer::Records { count: targets.services.len(), ttl: targets.ttl })
+            }
+            Self::Addresses { found, ttl, .. } => Some(Answer::Records { count: found.len(), ttl: *ttl }),
+            Self::NotOffered { .. } => Some(Answer::NotOffered),
+            Self::Alias { .. } => Some(Answer::Alias),
+            Self::Negative { ttl } => Some(Answer::Negative { ttl: *ttl }),
+            Self::Failed(_) => None,
+        }
     }
 }
 
@@ -203,6 +232,28 @@ fn targets(message: &Message, records: &[&Record], ttl: Duration) -> Reading {
     let mut doubts: Doubts = counted.into_iter().filter(|(_, count)| *count > 0).collect();
     let additional = additional(message, &services, &mut doubts);
     Reading::Targets(Targets { services, ttl, additional, doubts })
+}
+
+/// The services at the best targets, by priority, then name; and how many were left out.
+pub(super) fn best(
+    services: BTreeMap<Service, Rank>,
+    max_targets: usize,
+) -> (BTreeMap<Service, Rank>, usize) {
+    let mut priorities: BTreeMap<&Name, u16> = BTreeMap::new();
+    for ((target, _), rank) in &services {
+        priorities
+            .entry(target)
+            .and_modify(|known| *known = rank.priority.min(*known))
+            .or_insert(rank.priority);
+    }
+    if priorities.len() <= max_targets {
+        return (services, 0);
+    }
+    let order: BTreeSet<(u16, &Name)> =
+        priorities.iter().map(|(target, priority)| (*priority, *target)).collect();
+    let kept: BTreeSet<Name> = order.iter().take(max_targets).map(|(_, target)| (*target).clone()).collect();
+    let excess = order.len() - kept.len();
+    (services.into_iter().filter(|((target, _), _)| kept.contains(target)).collect(), excess)
 }
 
 type Additional = BTreeMap<(Name, Kind), (BTreeSet<IpAddr>, Duration)>;

@@ -3,6 +3,8 @@
 use core::fmt;
 use core::time::Duration;
 
+use super::note::Kind;
+
 /// How a resolver asks, and how it treats what it hears.
 ///
 /// Start from [`Config::default`] and change what matters.
@@ -71,6 +73,17 @@ pub enum Addresses {
     V4Only,
 }
 
+impl Addresses {
+    /// The types of record to ask for.
+    pub(super) fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::Both => &[Kind::Aaaa, Kind::A],
+            Self::V6Only => &[Kind::Aaaa],
+            Self::V4Only => &[Kind::A],
+        }
+    }
+}
+
 /// How questions travel.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Transport {
@@ -132,6 +145,20 @@ impl Config {
     pub(super) fn patience(&self, attempt: u8) -> Duration {
         let first = self.attempt_timeout.min(self.query_timeout / 7).max(Duration::from_nanos(1));
         first.saturating_mul(1 << attempt.saturating_sub(1).min(2))
+    }
+
+    /// How long a record counts as fresh.
+    pub(super) fn life(&self, ttl: Duration) -> Duration {
+        self.hardcoded_ttl.unwrap_or(ttl)
+    }
+
+    /// How long an address is not asked again. A hard-coded time to live may be without end; a target
+    /// that moves has to be noticed all the same.
+    pub(super) fn address_life(&self, ttl: Duration) -> Duration {
+        match self.hardcoded_ttl {
+            Some(hardcoded) => hardcoded.min(self.query_interval),
+            None => ttl,
+        }
     }
 
     /// The floor between two rounds.

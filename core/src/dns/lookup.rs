@@ -4,10 +4,10 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::answer::{self, Doubts, Rank, Reading, Service, Targets};
-use super::config::{Addresses, Config};
+use super::answer::{self, Doubts, Reading, Targets};
+use super::config::Config;
 use super::exchange::{Exchange, Outside, Progress, Subject};
-use super::note::{Answer, Failure, Kind, Note, Question, Unusable};
+use super::note::{Failure, Kind, Note, Question, Unusable};
 use super::server::{Server, Verdict};
 use super::view::{Known, View};
 use super::wire::{Message, Name};
@@ -177,7 +177,7 @@ impl Lookup {
         let question = task.exchange.question().clone();
         let (followed, alias_ttl) = (task.followed, task.ttl);
         let reading = answer::read(message, &question, followed).within(alias_ttl);
-        if let Some(answer) = summary(&reading) {
+        if let Some(answer) = reading.summary() {
             let server = self.server;
             bench.outside.note(Note::Answered { query, server, question: question.clone(), answer, took });
         }
@@ -201,14 +201,14 @@ impl Lookup {
             }
             (Reading::Negative { ttl }, Subject::Target(target, kind)) => {
                 let until =
-                    bench.outside.now.after(address_life(ttl.unwrap_or_default(), bench.outside.config));
+                    bench.outside.now.after(bench.outside.config.address_life(ttl.unwrap_or_default()));
                 let known = Known { found: BTreeSet::new(), until };
                 bench.server.view.catalogue_mut().learn(target.clone(), *kind, known);
                 Gain::Nothing
             }
             (Reading::Addresses { found, ttl, doubts }, Subject::Target(target, kind)) => {
                 self.note_dropped(&doubts, bench);
-                let until = bench.outside.now.after(address_life(ttl, bench.outside.config));
+                let until = bench.outside.now.after(bench.outside.config.address_life(ttl));
                 self.refresh_by(until);
                 bench.server.view.catalogue_mut().learn(target.clone(), *kind, Known { found, until });
                 Gain::Target(target.clone())
@@ -222,19 +222,19 @@ impl Lookup {
         let config = bench.outside.config;
         let now = bench.outside.now;
         self.note_dropped(&targets.doubts, bench);
-        let (services, excess) = best(targets.services, config.max_targets);
+        let (services, excess) = answer::best(targets.services, config.max_targets);
         if excess > 0 {
             self.note_dropped(&Doubts::from([(Unusable::TooManyTargets, excess)]), bench);
         }
-        let until = now.after(life(targets.ttl, config));
+        let until = now.after(config.life(targets.ttl));
         self.phase = Phase::Addresses { refresh: until, unanswered: 0 };
         let catalogue = bench.server.view.catalogue_mut();
         catalogue.replace_services(services, until);
         if config.trust_additional {
             let kept: BTreeSet<Name> = catalogue.targets().cloned().collect();
             for ((target, kind), (found, ttl)) in targets.additional {
-                if kept.contains(&target) && kinds(config).contains(&kind) {
-                    let until = now.after(address_life(ttl, config));
+                if kept.contains(&target) && config.addresses.kinds().contains(&kind) {
+                    let until = now.after(config.address_life(ttl));
                     catalogue.learn(target, kind, Known { found, until });
                     self.refresh_by(until);
                 }
@@ -320,34 +320,6 @@ impl Lookup {
     }
 }
 
-impl Reading {
-    /// The same, good for no longer than the aliases that led to it.
-    fn within(mut self, alias_ttl: Duration) -> Self {
-        match &mut self {
-            Self::Targets(Targets { ttl, .. })
-            | Self::Addresses { ttl, .. }
-            | Self::NotOffered { ttl }
-            | Self::Alias { ttl, .. }
-            | Self::Negative { ttl: Some(ttl) } => *ttl = alias_ttl.min(*ttl),
-            Self::Negative { ttl: None } | Self::Failed(_) => {}
-        }
-        self
-    }
-}
-
-fn summary(reading: &Reading) -> Option<Answer> {
-    match reading {
-        Reading::Targets(targets) => {
-            Some(Answer::Records { count: targets.services.len(), ttl: targets.ttl })
-        }
-        Reading::Addresses { found, ttl, .. } => Some(Answer::Records { count: found.len(), ttl: *ttl }),
-        Reading::NotOffered { .. } => Some(Answer::NotOffered),
-        Reading::Alias { .. } => Some(Answer::Alias),
-        Reading::Negative { ttl } => Some(Answer::Negative { ttl: *ttl }),
-        Reading::Failed(_) => None,
-    }
-}
-
 /// Which (target, family) pairs have to be asked, and when those expire that need not be.
 struct Missing {
     missing: VecDeque<Subject>,
@@ -358,7 +330,7 @@ fn targets_to_ask(view: &View, config: &Config, now: Timestamp) -> Missing {
     let mut result = Missing { missing: VecDeque::new(), used_until: VecDeque::new() };
     let Some(catalogue) = view.catalogue() else { return result };
     for target in catalogue.targets() {
-        for kind in kinds(config) {
+        for kind in config.addresses.kinds() {
             match catalogue.known(target, *kind) {
                 Some(known) if now < known.until && known.found.is_empty() => {}
                 Some(known) if now < known.until => result.used_until.push_back(known.until),
@@ -367,45 +339,4 @@ fn targets_to_ask(view: &View, config: &Config, now: Timestamp) -> Missing {
         }
     }
     result
-}
-
-/// The services at the best targets, by priority, then name; and how many were left out.
-fn best(services: BTreeMap<Service, Rank>, max_targets: usize) -> (BTreeMap<Service, Rank>, usize) {
-    let mut priorities: BTreeMap<&Name, u16> = BTreeMap::new();
-    for ((target, _), rank) in &services {
-        priorities
-            .entry(target)
-            .and_modify(|known| *known = rank.priority.min(*known))
-            .or_insert(rank.priority);
-    }
-    if priorities.len() <= max_targets {
-        return (services, 0);
-    }
-    let order: BTreeSet<(u16, &Name)> =
-        priorities.iter().map(|(target, priority)| (*priority, *target)).collect();
-    let kept: BTreeSet<Name> = order.iter().take(max_targets).map(|(_, target)| (*target).clone()).collect();
-    let excess = order.len() - kept.len();
-    (services.into_iter().filter(|((target, _), _)| kept.contains(target)).collect(), excess)
-}
-
-fn kinds(config: &Config) -> &'static [Kind] {
-    match config.addresses {
-        Addresses::Both => &[Kind::Aaaa, Kind::A],
-        Addresses::V6Only => &[Kind::Aaaa],
-        Addresses::V4Only => &[Kind::A],
-    }
-}
-
-/// How long a record counts as fresh.
-fn life(ttl: Duration, config: &Config) -> Duration {
-    config.hardcoded_ttl.unwrap_or(ttl)
-}
-
-/// How long an address is not asked again. A hard-coded time to live may be without end; a target that
-/// moves has to be noticed all the same.
-fn address_life(ttl: Duration, config: &Config) -> Duration {
-    match config.hardcoded_ttl {
-        Some(hardcoded) => hardcoded.min(config.query_interval),
-        None => ttl,
-    }
 }

@@ -3,7 +3,7 @@
 //! It keeps a pool alive when DNS is slow, wrong, partial or gone: whatever happens, the last good set
 //! stays until somebody says otherwise. The cast, from the outside in:
 //!
-//! - [`Resolver`] (`resolver`) decides when rounds run and what is published.
+//! - [`Resolver`] (`resolver`) decides when rounds run and what is `published`.
 //! - `round` is one pass over all servers; `server` is one of them and what it last said, its `view`.
 //! - `lookup` is one server's part in a round: the SRV question, then the addresses.
 //! - `exchange` is one question to one server: up to three datagrams, perhaps a `stream`.
@@ -19,6 +19,7 @@ mod exchange;
 mod ids;
 mod lookup;
 mod note;
+mod published;
 mod resolver;
 mod round;
 mod server;

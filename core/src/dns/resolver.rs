@@ -11,6 +11,7 @@ use super::exchange::{Exchange, Outside, Owner, Progress};
 use super::ids::Sockets;
 use super::lookup::{Bench, Gain, Lookup};
 use super::note::{Failure, Mismatch, Note};
+use super::published::Published;
 use super::round::{Outcome, Round, pause};
 use super::server::{Server, ServerStatus, Verdict};
 use super::view::{View, add_missing, union};
@@ -56,19 +57,6 @@ impl Activity {
             Self::Resting { .. } | Self::Ended => false,
         }
     }
-}
-
-/// The last set, and how good it is.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-enum Published {
-    Nothing,
-    Set { backends: Vec<Backend>, confirmed: Timestamp, freshness: Freshness },
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Freshness {
-    Confirmed,
-    Stale,
 }
 
 impl Resolver {
@@ -125,19 +113,13 @@ impl Resolver {
     /// The latest set published, sorted by identity; empty before the first.
     #[must_use]
     pub fn set(&self) -> &[Backend] {
-        match &self.published {
-            Published::Nothing => &[],
-            Published::Set { backends, .. } => backends,
-        }
+        self.published.set()
     }
 
     /// When the published set was last confirmed, if nobody confirms it any more.
     #[must_use]
     pub fn stale_since(&self) -> Option<Timestamp> {
-        match &self.published {
-            Published::Set { confirmed, freshness: Freshness::Stale, .. } => Some(*confirmed),
-            Published::Nothing | Published::Set { freshness: Freshness::Confirmed, .. } => None,
-        }
+        self.published.stale_since()
     }
 
     /// When the next round starts; `None` while one is under way, and after the end.
@@ -270,8 +252,11 @@ impl Resolver {
                 self.denials = 0;
             }
         }
-        self.judge_freshness(outcome, out);
-        let is_first = matches!(self.published, Published::Nothing);
+        match outcome {
+            Outcome::Positive { .. } => self.published.confirm(self.now),
+            Outcome::Negative { .. } | Outcome::Failed => self.published.doubt(out),
+        }
+        let is_first = self.published.is_nothing();
         let pause = pause(outcome, self.fruitless, is_first, self.now, &self.config);
         let next = self.now.after(pause).after(self.dice.up_to(percent(pause, self.config.jitter_percent)));
         self.activity = Activity::Resting { earliest: self.now.after(self.config.floor()), next };
@@ -294,7 +279,7 @@ impl Resolver {
         }
         self.denials = self.denials.saturating_add(1);
         if is_decided || self.denials >= self.config.negative_confirmations {
-            self.publish(Vec::new(), out);
+            self.published.replace(Vec::new(), self.now, out);
         }
     }
 
@@ -302,23 +287,6 @@ impl Resolver {
         for (address, server) in &mut self.servers {
             if server.lapse(self.now) {
                 out.push(Action::Note(Note::Lapsed { server: *address }));
-            }
-        }
-    }
-
-    fn judge_freshness(&mut self, outcome: Outcome, out: &mut Vec<Action>) {
-        let now = self.now;
-        let Published::Set { backends, confirmed, freshness } = &mut self.published else { return };
-        match outcome {
-            Outcome::Positive { .. } => {
-                *confirmed = now;
-                *freshness = Freshness::Confirmed;
-            }
-            Outcome::Negative { .. } | Outcome::Failed => {
-                if *freshness == Freshness::Confirmed && !backends.is_empty() {
-                    *freshness = Freshness::Stale;
-                    out.push(Action::Note(Note::Stale { since: *confirmed }));
-                }
             }
         }
     }
@@ -341,7 +309,7 @@ impl Resolver {
                 server.view = View::Unknown;
             }
         }
-        self.publish(Vec::new(), out);
+        self.published.replace(Vec::new(), self.now, out);
     }
 
     /// Publishes what a server's answer adds, whatever the others still have to say.
@@ -357,7 +325,7 @@ impl Resolver {
             Gain::Anything => add_missing(&mut set, catalogue.backends(), max),
         };
         if has_grown {
-            self.publish(set, out);
+            self.published.replace(set, self.now, out);
         }
     }
 
@@ -367,23 +335,7 @@ impl Resolver {
         if excess > 0 {
             out.push(Action::Note(Note::LeftOut { backends: excess }));
         }
-        self.publish(backends, out);
-    }
-
-    /// The only place that publishes: only what differs from the last set.
-    fn publish(&mut self, backends: Vec<Backend>, out: &mut Vec<Action>) {
-        if backends == self.set() {
-            return;
-        }
-        out.push(Action::Resolved(backends.clone()));
-        self.published = match self.published {
-            Published::Set { confirmed, freshness, .. } if !backends.is_empty() => {
-                Published::Set { backends, confirmed, freshness }
-            }
-            Published::Nothing | Published::Set { .. } => {
-                Published::Set { backends, confirmed: self.now, freshness: Freshness::Confirmed }
-            }
-        };
+        self.published.replace(backends, self.now, out);
     }
 
     /// Closes everything, for good.
