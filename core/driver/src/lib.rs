@@ -4,7 +4,7 @@
 //!
 //! - [`pool`](Pool): the pool as users hold it; [`claim`](Claim): its futures; [`handle`](Handle): what
 //!   they lead to.
-//! - `shared`: the one lock, and what is under it; `seats`: where claims wait; `effects`: what is done
+//! - `shared`: the one lock; `state`: what is under it; `seats`: where claims wait; `effects`: what is done
 //!   after it; `observe`: what is told of it.
 //! - `operation`: connects, checks and recycles as tasks; `link`: a connection and its bench;
 //!   `alarm`: the one timer.
@@ -30,6 +30,7 @@ mod resolver;
 mod runtime;
 mod seats;
 mod shared;
+mod state;
 mod stats;
 
 pub use claim::Claim;

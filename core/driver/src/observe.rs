@@ -9,7 +9,7 @@ use crate::effects::Effects;
 use crate::link::Record;
 use crate::probes;
 use crate::report::Report;
-use crate::shared::{Entry, State};
+use crate::state::{Entry, State};
 
 /// A slot that went from one state to another.
 #[derive(Clone, Copy)]

@@ -1,4 +1,4 @@
-//! The one lock of a pool, and what is under it: the machine, the shelf and the seats.
+//! The one lock of a pool, and the ways in and out of it.
 //!
 //! Nothing of the user's runs while it is held: no waker is woken or cloned, no task spawned, no
 //! connection dropped. [`Effects`] carries all of that to the other side of the lock.
@@ -7,22 +7,16 @@ use std::mem;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use qorb_core::pool::{
-    Action, BackendId, ClaimId, Denial, Event, Failure, PoolMachine, Return, SlotId, Ticket,
-};
-use qorb_core::{Backend, Machine, Timestamp};
+use qorb_core::Backend;
+use qorb_core::pool::{Event, PoolMachine, Return, SlotId};
 
-use crate::alarm::Alarm;
 use crate::connector::Connector;
-use crate::effects::{Cancel, Effects, Litter, Place, Start};
+use crate::effects::{Cancel, Effects, Place};
 use crate::error::SharedError;
-use crate::link::{Chore, Errand, Link, Record, contain};
-use crate::onlookers::Onlookers;
+use crate::link::{Errand, Link, contain};
 use crate::operation::{self, End, Kind};
-use crate::probes;
 use crate::runtime::Runtime;
-use crate::seats::{Refusal, Seats, Sitting};
-use crate::stats::Tally;
+use crate::state::State;
 
 /// A pool, as its clones, handles, operations and background tasks share it.
 pub(crate) struct Shared<K: Connector, R: Runtime> {
@@ -35,93 +29,9 @@ pub(crate) struct Shared<K: Connector, R: Runtime> {
     pub(crate) samples: AtomicU32,
     state: Mutex<State<K>>,
 }
-
-/// What the lock protects.
-pub(crate) struct State<K: Connector> {
-    pub(crate) name: Arc<str>,
-    pub(crate) machine: PoolMachine,
-    /// Empty whenever the lock is free.
-    out: Vec<Action>,
-    /// By [`SlotId`].
-    shelf: Vec<Berth<K>>,
-    /// By [`ClaimId`].
-    pub(crate) seats: Seats<K>,
-    /// By [`BackendId`].
-    pub(crate) backends: Vec<Option<Entry>>,
-    pub(crate) alarm: Alarm,
-    pub(crate) onlookers: Onlookers,
-    pub(crate) tally: Tally,
-    /// The latest connect error of any backend.
-    last_error: Option<SharedError>,
-    /// How many claims were ever made: the claims' numbers for people.
-    pub(crate) claims: u64,
-    pub(crate) ending: bool,
-    pub(crate) stopped: bool,
-}
-
-/// A slot, as far as the driver knows it.
-///
-/// Its number and its backend are kept here because a note may tell of a slot that is gone already.
-pub(crate) struct Berth<K: Connector> {
-    pub(crate) place: Place<K>,
-    /// The slot's number for people.
-    pub(crate) serial: u64,
-    pub(crate) backend: BackendId,
-    cancel: Option<Arc<Cancel>>,
-    /// While a claimer has the connection.
-    pub(crate) away: Option<Away>,
-}
-
-impl<K: Connector> Berth<K> {
-    fn vacant() -> Self {
-        let (place, backend) = (Place::Elsewhere, BackendId(0));
-        Self { place, serial: 0, backend, cancel: None, away: None }
-    }
-}
-
-/// A connection in a claimer's hands.
-#[derive(Clone, Copy)]
-pub(crate) struct Away {
-    /// The claim's number for people.
-    pub(crate) claim: u64,
-    pub(crate) since: Timestamp,
-    /// Whether the clock was read for `since`; else it is the machine's time, which may be older.
-    pub(crate) exact: bool,
-}
-
-/// A backend, as far as the driver knows it.
-pub(crate) struct Entry {
-    pub(crate) record: Arc<Record>,
-    pub(crate) claims: u64,
-    pub(crate) last_error: Option<SharedError>,
-    /// As far as the notes went; the machine is ahead of them while they are read.
-    pub(crate) online: bool,
-    pub(crate) unclaimed: u32,
-}
-
-/// What a claim is told in the same call in which it asks.
-pub(crate) enum Answer<K: Connector> {
-    Granted(Link<K>, Ticket),
-    Denied(Refusal),
-}
-
 impl<K: Connector, R: Runtime> Shared<K, R> {
     pub(crate) fn new(name: Arc<str>, machine: PoolMachine, connector: K, runtime: R) -> Self {
-        let state = State {
-            name: Arc::clone(&name),
-            machine,
-            out: Vec::new(),
-            shelf: Vec::new(),
-            seats: Seats::new(),
-            backends: Vec::new(),
-            alarm: Alarm::default(),
-            onlookers: Onlookers::default(),
-            tally: Tally::default(),
-            last_error: None,
-            claims: 0,
-            ending: false,
-            stopped: false,
-        };
+        let state = State::new(Arc::clone(&name), machine);
         Self {
             runtime,
             connector: Arc::new(connector),
@@ -176,11 +86,7 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
         let now = self.runtime.now();
         let mut effects = Effects::new();
         let mut state = self.lock();
-        let berth = state.berth(slot);
-        berth.cancel = None;
-        if let Some(link) = end.link {
-            berth.place = Place::Resting(link);
-        }
+        state.end_operation(slot, end.link);
         if let Some(error) = end.error {
             state.blame(slot, &error, &mut effects);
         }
@@ -278,253 +184,6 @@ impl<K: Connector, R: Runtime> Drop for Shared<K, R> {
         }
     }
 }
-
-impl<K: Connector> State<K> {
-    /// One event, for nobody in particular.
-    pub(crate) fn handle(&mut self, now: Timestamp, event: Event, effects: &mut Effects<K>) {
-        let answer = self.handle_for(None, now, event, effects);
-        debug_assert!(answer.is_none(), "an answer for nobody");
-    }
-
-    /// Fires what is due at `now`. An event about a claim is to be told only after that: a deadline that
-    /// has passed may have decided about the claim already.
-    #[inline]
-    pub(crate) fn catch_up(&mut self, now: Timestamp, effects: &mut Effects<K>) {
-        if self.machine.deadline().is_some_and(|deadline| deadline <= now) {
-            self.handle(now, Event::Tick, effects);
-        }
-    }
-
-    /// One event; what the claim `mine`, which has no seat yet, is told at once is returned.
-    pub(crate) fn handle_for(
-        &mut self,
-        mine: Option<ClaimId>,
-        now: Timestamp,
-        event: Event,
-        effects: &mut Effects<K>,
-    ) -> Option<Answer<K>> {
-        debug_assert!(self.out.is_empty(), "rule 2: every action was obeyed before the lock was released");
-        let mut out = mem::take(&mut self.out);
-        self.machine.handle(now, event, &mut out);
-        let mut answer = None;
-        for action in out.drain(..) {
-            self.obey(action, mine, &mut answer, effects);
-        }
-        self.out = out;
-        self.alarm.aim(self.machine.deadline(), effects);
-        if !self.onlookers.is_empty() {
-            self.onlookers.tell(&self.machine, self.stopped, effects);
-        }
-        answer
-    }
-
-    fn obey(
-        &mut self,
-        action: Action,
-        mine: Option<ClaimId>,
-        answer: &mut Option<Answer<K>>,
-        effects: &mut Effects<K>,
-    ) {
-        match action {
-            Action::Grant { claim, slot, ticket } => {
-                let link = self.lift(slot);
-                self.granted(mine, claim, slot);
-                if mine == Some(claim) {
-                    *answer = Some(Answer::Granted(link, ticket));
-                } else {
-                    self.settle(claim, Sitting::Granted(link, ticket), effects);
-                }
-            }
-            Action::Deny(claim, denial) => {
-                let refusal = self.refusal(denial);
-                if mine == Some(claim) {
-                    *answer = Some(Answer::Denied(refusal));
-                } else {
-                    self.settle(claim, Sitting::Denied(refusal), effects);
-                }
-            }
-            Action::Revoke(claim, slot) => self.revoke(claim, slot, effects),
-            Action::Note(note) => self.observe(&note, effects),
-            Action::Connect(slot, backend) => self.connect(slot, backend, effects),
-            Action::Check(slot) => {
-                let cancel = self.begin(slot);
-                probes::health_check_start(&self.name, self.serial(slot), self.address(slot));
-                let errand = match self.berth(slot).place.take() {
-                    Place::Resting(link) => Some(link.start(Chore::Check)),
-                    Place::Suspended(_) | Place::Elsewhere => None,
-                };
-                effects.rare().starts.push(Start::Check { slot, errand, cancel });
-            }
-            Action::Recycle(slot) => {
-                let cancel = self.begin(slot);
-                probes::recycle_start(&self.name, self.serial(slot), self.address(slot));
-                let errand = match self.berth(slot).place.take() {
-                    Place::Suspended(errand) => Some(errand),
-                    Place::Resting(link) => Some(link.start(Chore::Recycle)),
-                    Place::Elsewhere => None,
-                };
-                effects.rare().starts.push(Start::Recycle { slot, errand, cancel });
-            }
-            Action::Close(slot) => {
-                self.tally.closes += 1;
-                let place = self.berth(slot).place.take();
-                effects.rare().closings.push((slot, place));
-            }
-            Action::Abort(slot) => {
-                if let Some(cancel) = &self.berth(slot).cancel {
-                    effects.rare().aborts.push(Arc::clone(cancel));
-                }
-            }
-            Action::Stopped => {
-                self.stopped = true;
-                self.alarm.end(effects);
-            }
-        }
-    }
-
-    fn connect(&mut self, slot: SlotId, backend: BackendId, effects: &mut Effects<K>) {
-        self.tally.connects += 1;
-        let cancel = self.begin(slot);
-        let serial = self.serial(slot);
-        let record = Arc::clone(&self.entry(backend).record);
-        probes::connect_start(&self.name, serial, &record.address);
-        effects.rare().starts.push(Start::Connect { slot, serial, record, cancel });
-    }
-
-    /// Puts `sitting` on a claim's seat and wakes its claimer. What lay there goes: a connection whose
-    /// grant is denied after all has nobody to use it.
-    fn settle(&mut self, claim: ClaimId, sitting: Sitting<K>, effects: &mut Effects<K>) {
-        let seat = self.seats.at(claim);
-        let before = mem::replace(&mut seat.sitting, sitting);
-        if let Some(waker) = seat.waker.take() {
-            effects.wake(waker);
-        }
-        if let Sitting::Granted(link, _) = before {
-            effects.discard(Litter::Link(link));
-        }
-    }
-
-    /// Takes a grant back: from the seat to the shelf, or, in `on_acquire`, by telling the claimer.
-    fn revoke(&mut self, claim: ClaimId, slot: SlotId, effects: &mut Effects<K>) {
-        let seat = self.seats.at(claim);
-        match mem::replace(&mut seat.sitting, Sitting::Revoked) {
-            Sitting::Granted(link, _) => {
-                let number = seat.number;
-                self.berth(slot).place = Place::Resting(link);
-                probes::revoked(&self.name, number, self.address(slot));
-            }
-            Sitting::Acquiring => {
-                seat.sitting = Sitting::Overdue;
-                if let Some(waker) = seat.waker.take() {
-                    effects.wake(waker);
-                }
-            }
-            other @ (Sitting::Free
-            | Sitting::Waiting
-            | Sitting::Revoked
-            | Sitting::Overdue
-            | Sitting::Denied(_)) => seat.sitting = other,
-        }
-    }
-
-    /// Takes a connection off the shelf for a claimer.
-    fn lift(&mut self, slot: SlotId) -> Link<K> {
-        let berth = self.berth(slot);
-        match berth.place.take() {
-            Place::Resting(link) => link,
-            Place::Suspended(_) | Place::Elsewhere => unreachable!("C5: a granted connection rests"),
-        }
-    }
-
-    /// Puts a connection back that a claimer had.
-    pub(crate) fn put_back(&mut self, now: Timestamp, slot: SlotId, place: Place<K>) {
-        let berth = self.berth(slot);
-        berth.place = place;
-        let (away, serial) = (berth.away.take(), berth.serial);
-        if let Some(away) = away {
-            if away.exact {
-                self.tally.hold.add(now.since(away.since));
-            }
-            probes::handle_returned(&self.name, serial);
-        }
-    }
-
-    /// A claimer takes a connection away.
-    pub(crate) fn take_away(&mut self, slot: SlotId, away: Away) {
-        let berth = self.berth(slot);
-        berth.away = Some(away);
-        let backend = berth.backend;
-        self.entry(backend).claims += 1;
-    }
-
-    /// The slot's number for people.
-    pub(crate) fn serial(&self, slot: SlotId) -> u64 {
-        self.shelf.get(slot.0 as usize).map_or(0, |berth| berth.serial)
-    }
-
-    /// The address of the slot's backend, for people.
-    pub(crate) fn address(&self, slot: SlotId) -> &str {
-        let berth = self.shelf.get(slot.0 as usize);
-        let entry = berth.and_then(|berth| self.backends.get(berth.backend.0 as usize)?.as_ref());
-        entry.map_or("", |entry| &entry.record.address)
-    }
-
-    /// Shows how an operation ended.
-    fn observe_end(&self, slot: SlotId, kind: Kind, result: Result<(), Failure>) {
-        let (pool, serial) = (&*self.name, self.serial(slot));
-        match kind {
-            Kind::Connect => probes::connect_ended(pool, serial, self.address(slot), result),
-            Kind::Check => probes::health_check_ended(pool, serial, result),
-            Kind::Recycle => probes::recycle_ended(pool, serial, result),
-        }
-    }
-
-    /// A new operation of a slot.
-    fn begin(&mut self, slot: SlotId) -> Arc<Cancel> {
-        let cancel = Arc::<Cancel>::default();
-        self.berth(slot).cancel = Some(Arc::clone(&cancel));
-        cancel
-    }
-
-    pub(crate) fn berth(&mut self, slot: SlotId) -> &mut Berth<K> {
-        let index = slot.0 as usize;
-        if index >= self.shelf.len() {
-            self.shelf.resize_with(index + 1, Berth::vacant);
-        }
-        &mut self.shelf[index]
-    }
-
-    /// The slots whose connection a claimer has.
-    pub(crate) fn away(&self) -> impl Iterator<Item = (&Berth<K>, Away)> {
-        self.shelf.iter().filter_map(|berth| berth.away.map(|away| (berth, away)))
-    }
-
-    /// What is known of a backend, from the note of its arrival on.
-    pub(crate) fn entry(&mut self, id: BackendId) -> &mut Entry {
-        let entry = self.backends.get_mut(id.0 as usize).and_then(Option::as_mut);
-        entry.expect("a backend is added before anything happens to it")
-    }
-
-    /// Remembers a backend's error for people. The one before is dropped outside the lock.
-    pub(crate) fn blame(&mut self, slot: SlotId, error: &SharedError, effects: &mut Effects<K>) {
-        let backend = self.berth(slot).backend;
-        let olds = [
-            self.entry(backend).last_error.replace(Arc::clone(error)),
-            self.last_error.replace(Arc::clone(error)),
-        ];
-        for old in olds.into_iter().flatten() {
-            effects.discard(Litter::Error(old));
-        }
-    }
-
-    fn refusal(&mut self, kind: Denial) -> Refusal {
-        self.tally.denied(kind);
-        let unreachable = kind == Denial::NoBackendsOnline;
-        let source = self.last_error.as_ref().filter(|_| unreachable).cloned();
-        Refusal { kind, waiting: self.machine.waiting() as usize, source }
-    }
-}
-
 /// An errand that its owner gave up, dropped where its runtime is.
 pub(crate) fn abandon<K: Connector, R: Runtime>(runtime: &R, errand: Errand<K>) {
     contain(|| runtime.enter(|| drop(errand)));

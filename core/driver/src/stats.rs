@@ -8,7 +8,7 @@ use qorb_core::{Backend, Timestamp};
 
 use crate::connector::Connector;
 use crate::error::reason;
-use crate::shared::State;
+use crate::state::State;
 
 /// A snapshot of a pool. Counters count from the pool's beginning.
 #[derive(Clone, Debug)]

@@ -93,7 +93,7 @@ fn s16_claims_that_wait_are_told_of_the_end() {
     rig.pass(10);
     rig.world.run_until(rig.pool.terminate());
     rig.settle();
-    let results = results.lock().unwrap();
+    let results = results.take();
     assert_eq!(results.len(), 5);
     assert!(
         results.iter().all(|(_, result)| matches!(result, Err(error) if error.kind == Denial::Terminated))

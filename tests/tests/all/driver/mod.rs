@@ -19,7 +19,25 @@ use qorb_tests::sim::{Sim, World};
 type SimHandle = Handle<Script, Sim>;
 type Claimed = Result<SimHandle, ClaimError>;
 /// What claims in tasks got, in the order in which they got it.
-type Results = Arc<Mutex<Vec<(usize, Claimed)>>>;
+#[derive(Clone, Default)]
+struct Results {
+    list: Arc<Mutex<Vec<(usize, Claimed)>>>,
+}
+
+impl Results {
+    fn add(&self, number: usize, result: Claimed) {
+        self.list.lock().expect("nobody panics with it").push((number, result));
+    }
+
+    /// All since the last time; their handles are the caller's.
+    fn take(&self) -> Vec<(usize, Claimed)> {
+        std::mem::take(&mut self.list.lock().expect("nobody panics with it"))
+    }
+
+    fn len(&self) -> usize {
+        self.list.lock().expect("nobody panics with it").len()
+    }
+}
 
 /// A pool in a world of its own.
 struct Rig {
@@ -78,10 +96,10 @@ impl Rig {
 
     /// Claims in a task; the handle, too, stays in `results`.
     fn claim_in_task(&self, number: usize, results: &Results) {
-        let (pool, results) = (self.pool.clone(), Arc::clone(results));
+        let (pool, results) = (self.pool.clone(), results.clone());
         self.world.spawn(async move {
             let result = pool.claim().await;
-            results.lock().expect("no panics").push((number, result));
+            results.add(number, result);
         });
     }
 

@@ -13,6 +13,8 @@ use qorb_tests::sim::{Sim, World};
 
 use super::{Results, Rig};
 
+const CALM: &str = "nobody panics with it";
+
 #[test]
 fn rule_1_no_waker_is_woken_under_the_lock() {
     let rig = Rig::with(&["a"], |policy| policy.max_slots = 1);
@@ -22,7 +24,7 @@ fn rule_1_no_waker_is_woken_under_the_lock() {
     let (sees, count) = (Arc::clone(&free), Arc::clone(&woken));
     let look = move || {
         count.fetch_add(1, Ordering::Relaxed);
-        let locked = is_locked.lock().unwrap()();
+        let locked = is_locked.lock().expect(CALM)();
         sees.fetch_and(!locked, Ordering::Relaxed);
     };
     let mut claim = Hand::calling(rig.pool.claim(), look);
@@ -40,11 +42,11 @@ fn rule_1_a_waker_may_use_the_pool() {
     let handle = rig.claim();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let (pool, sees) = (rig.pool.clone(), Arc::clone(&seen));
-    let look = move || sees.lock().unwrap().push(pool.stats().backends[0].claimed_slots);
+    let look = move || sees.lock().expect(CALM).push(pool.stats().backends[0].claimed_slots);
     let mut claim = Hand::calling(rig.pool.claim(), look);
     assert!(claim.poll().is_pending());
     drop(handle);
-    assert_eq!(*seen.lock().unwrap(), [1], "rule 3: it was on the seat when the claimer was woken");
+    assert_eq!(*seen.lock().expect(CALM), [1], "rule 3: it was on the seat when the claimer was woken");
     assert!(claim.poll().is_ready());
     drop(claim);
     rig.end();
@@ -303,7 +305,7 @@ fn stats_tell_what_happened() {
     rig.pass(20);
     let out = rig.pool.stats().handles;
     assert_eq!((out.len(), out[0].held, out[0].claim_id), (1, Duration::from_millis(20), 1));
-    results.lock().unwrap().clear();
+    drop(results.take());
     assert!(waiting.poll().is_ready());
     drop(waiting);
     let stats = rig.pool.stats();
@@ -321,7 +323,8 @@ fn worlds_of_equal_seed_are_equal() {
         let script = Script::new(world.sim());
         script.set("a", Method::Connect, Act::FAIL.after(3));
         let sets = Announcer::new();
-        let pool: SimPool = Pool::new("x", sets.resolver(), script.clone(), Policy::default()).unwrap();
+        let pool: SimPool =
+            Pool::new("x", sets.resolver(), script.clone(), Policy::default()).expect("it works");
         sets.publish(&["a", "b"]);
         world.pass(Duration::from_secs(100));
         drop(pool);
