@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::event::{BackendId, ClaimId, SlotId, SlotKind};
 use super::queue::Standing;
 use super::set::SlotSet;
-use super::slot::{Counts, IdleLinks, Slot};
+use super::slot::{Counts, Slot};
 use super::{EARLY, Life, PATIENCE, PoolMachine, SlotState, pick};
 use crate::time::{Timestamp, nanos};
 
@@ -98,8 +98,7 @@ impl PoolMachine {
             "C13: {backend:?} has {suspect_out} connections out under suspicion, remembers {}",
             set.health.suspect_out
         );
-        let mut slots = self.slots.clone();
-        let listed = set.idle.collect(&mut IdleLinks(&mut slots));
+        let listed = set.idle.collect(|id| self.slots.at(SlotId(id)).idle);
         let since = |id: &u32| idle.iter().find(|(_, idle)| idle == id).map(|(since, _)| *since);
         ensure!(
             listed.len() == idle.len() && listed.iter().all(|id| since(id).is_some()),
@@ -207,8 +206,7 @@ impl PoolMachine {
         order: &mut Vec<SlotId>,
     ) {
         let set = self.sets.at(backend);
-        let mut slots = self.slots.clone();
-        let idle = set.idle.collect(&mut IdleLinks(&mut slots));
+        let idle = set.idle.collect(|id| self.slots.at(SlotId(id)).idle);
         let mut described: Vec<([u64; 8], SlotId)> = self
             .slots
             .iter()
@@ -259,8 +257,8 @@ impl PoolMachine {
     /// More failures than this make the pause no longer.
     fn failures_that_matter(&self) -> u32 {
         let config = &self.policy.set_config;
-        let ratio = nanos(config.max_connection_backoff) / nanos(config.min_connection_backoff).max(1);
-        ratio.checked_ilog2().unwrap_or(0) + 2
+        let ratio = nanos(config.max_connection_backoff).div_ceil(nanos(config.min_connection_backoff));
+        ratio.checked_next_power_of_two().map_or(u64::BITS, u64::ilog2) + 1
     }
 }
 

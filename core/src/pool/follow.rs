@@ -37,6 +37,8 @@ pub(super) struct Planned {
     pub(super) tick: bool,
     /// How many slots the plan divides.
     target: u32,
+    /// How many of them it took to be needed for claims rather than as spares.
+    demand: u32,
     /// Connects under way to backends that are not up.
     probing: u32,
     /// Claims waited for room that probes take when the plan was made.
@@ -58,6 +60,7 @@ impl Planned {
         stale: false,
         tick: false,
         target: 0,
+        demand: 0,
         probing: 0,
         pressed: false,
         undialled: false,
@@ -73,7 +76,7 @@ impl Planned {
     pub(super) fn describe(&self, left: impl Fn(Timestamp) -> u64, words: &mut Vec<u64>) {
         let flags = [self.stale, self.tick, self.pressed, self.undialled, self.room_for_probe];
         words.extend(flags.map(u64::from));
-        words.extend([u64::from(self.target), u64::from(self.probing)]);
+        words.extend([self.target, self.demand, self.probing].map(u64::from));
         words.push(self.wants.map_or(0, |want| 1 + want as u64));
         words.extend([left(self.probe_room_after), left(self.again_at)]);
     }
@@ -86,7 +89,10 @@ impl PoolMachine {
         let pressed = self.planned.probing > 0 && self.queue.waiting() > 0 && self.room() == 0;
         let newly_pressed = pressed && !self.planned.pressed;
         self.planned.pressed &= pressed;
-        if self.planned.stale || target > self.planned.target || newly_pressed {
+        // At the cap the target cannot grow, but room kept back from spares may be needed after all.
+        let outgrown = target > self.planned.target
+            || (self.queue.waiting() > 0 && self.demand() > self.planned.demand && self.room() > 0);
+        if self.planned.stale || outgrown || newly_pressed {
             self.plan_anew(target, out);
         } else if self.planned.wants.is_some() && self.may_move() && self.spare_idle() {
             self.move_idle(out);
@@ -131,6 +137,7 @@ impl PoolMachine {
         }
         self.planned.stale = false;
         self.planned.target = target;
+        self.planned.demand = self.demand();
         self.planned.wants = None;
         self.planned.again_at = Timestamp::NEVER;
         self.planned.probing = self.count_probing(&planner);

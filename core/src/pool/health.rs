@@ -8,7 +8,6 @@ use alloc::vec::Vec;
 
 use super::backoff;
 use super::event::{Action, BackendId, Failure, Note, SlotId};
-use super::slot::IdleLinks;
 use super::{EARLY, PoolMachine, SlotState};
 use crate::time::Timestamp;
 
@@ -29,7 +28,7 @@ impl PoolMachine {
             return;
         }
         // One error is enough: the others are looked at before anybody is given one of them.
-        let idle = self.sets.at(backend).idle.collect(&mut IdleLinks(&mut self.slots));
+        let idle = self.sets.at(backend).idle.collect(|id| self.slots.at(SlotId(id)).idle);
         for other in idle {
             self.enter_checking(SlotId(other), out);
         }

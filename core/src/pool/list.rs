@@ -83,12 +83,12 @@ impl List {
     }
 
     /// The entries from first to last: for recounts and rare passes.
-    pub(crate) fn collect(&self, links: &mut impl Links) -> Vec<u32> {
+    pub(crate) fn collect(&self, link: impl Fn(u32) -> Link) -> Vec<u32> {
         let mut entries = Vec::with_capacity(self.len as usize);
         let mut next = self.first;
         while next != NIL {
             entries.push(next);
-            next = links.link(next).after;
+            next = link(next).after;
         }
         entries
     }

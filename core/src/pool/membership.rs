@@ -19,13 +19,12 @@ impl PoolMachine {
         for backend in backends {
             latest.entry((backend.name.clone(), backend.address)).or_insert(backend);
         }
-        for backend in self.order.clone() {
+        for backend in core::mem::take(&mut self.order) {
             let set = self.sets.at(backend);
             if !latest.contains_key(&(set.backend.name.clone(), set.backend.address)) {
                 self.withdraw(backend, out);
             }
         }
-        self.order.clear();
         for (identity, backend) in latest {
             match self.index.get(&identity) {
                 Some(&known) => self.keep(known, backend, out),
@@ -40,6 +39,9 @@ impl PoolMachine {
         }
         // The sort is stable, and the map was in order of identity: equal ranks are no ambiguity.
         self.order.sort_by_key(|&backend| self.sets.at(backend).rank);
+        for index in 0..self.order.len() {
+            self.refresh(self.order[index]);
+        }
         self.planned.stale = true;
     }
 

@@ -1,5 +1,7 @@
 //! Which backend serves the next claim: buckets of backends by load.
 
+use alloc::vec::Vec;
+
 use super::event::BackendId;
 use super::list::List;
 use super::set::{BucketLinks, Sets};
@@ -63,10 +65,10 @@ impl Pick {
     }
 
     /// The backends in the order in which they would be picked.
-    pub(crate) fn order(&self, sets: &Sets) -> alloc::vec::Vec<BackendId> {
-        let mut sets = sets.clone();
+    pub(crate) fn order(&self, sets: &Sets) -> Vec<BackendId> {
         let lists = self.buckets.iter();
-        lists.flat_map(|list| list.collect(&mut BucketLinks(&mut sets))).map(BackendId).collect()
+        let ids = lists.flat_map(|list| list.collect(|id| sets.at(BackendId(id)).place));
+        ids.map(BackendId).collect()
     }
 }
 

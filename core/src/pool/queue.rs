@@ -194,10 +194,9 @@ impl Queue {
 
     /// Compares every index with a recount of the entries (C13).
     pub(crate) fn audit(&self) -> Result<(), &'static str> {
-        let mut copy = self.entries.clone();
         let all = self.all();
         let waiting: Vec<_> = all.iter().filter(|(_, _, standing)| *standing == Standing::Waiting).collect();
-        let fresh = self.fresh.collect(&mut Places(&mut copy));
+        let fresh = self.fresh.collect(|id| self.entry(ClaimId(id)).place);
         let expected: Vec<_> = waiting.iter().map(|(claim, ..)| *claim).collect();
         let (again, first): (Vec<ClaimId>, Vec<ClaimId>) =
             expected.iter().partition(|claim| self.entry(**claim).again);
@@ -207,7 +206,7 @@ impl Queue {
         if self.again.values().copied().collect::<Vec<_>>() != again {
             return Err("C13: the tree of claims that queue again is not them by arrival");
         }
-        let timed = self.timed.collect(&mut Timings(&mut copy));
+        let timed = self.timed.collect(|id| self.entry(ClaimId(id)).timing);
         if !timed.windows(2).all(|pair| self.deadline_of(pair[0]) <= self.deadline_of(pair[1])) {
             return Err("C13: the list of deadlines is out of order");
         }

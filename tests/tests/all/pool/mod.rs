@@ -1,0 +1,5 @@
+//! The pool machine.
+
+mod explore;
+mod scenarios;
+mod stories;
