@@ -50,7 +50,7 @@ impl<K: Connector> State<K> {
                 self.report(effects, || Report::Offline(record));
             }
             Note::Failed(id, failure) => self.failed(id, failure, effects),
-            Note::Recovered(_) => {}
+            Note::Recovered(id) => self.entry(id).failures = 0,
             Note::Planned { .. } => probes::rebalanced(&self.name),
         }
     }
@@ -109,15 +109,20 @@ impl<K: Connector> State<K> {
             last_error: None,
             online: false,
             unclaimed: 0,
+            failures: 0,
         });
         Arc::clone(&entry.record)
     }
 
+    /// Of many failures in a row, the first, second, fourth, eighth and so on are reported.
     fn failed(&mut self, id: BackendId, failure: Failure, effects: &mut Effects<K>) {
         self.tally.failures += 1;
         let entry = self.entry(id);
-        let (record, error) = (Arc::clone(&entry.record), entry.last_error.clone());
-        self.report(effects, || Report::Failed(record, failure, error));
+        entry.failures += 1;
+        if entry.failures.is_power_of_two() {
+            let (record, error) = (Arc::clone(&entry.record), entry.last_error.clone());
+            self.report(effects, || Report::Failed(record, failure, error));
+        }
     }
 
     fn report(&self, effects: &mut Effects<K>, report: impl FnOnce() -> Report) {

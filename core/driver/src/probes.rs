@@ -29,8 +29,8 @@ mod qorb {
     fn pool__claim__done(pool: &str, claim_id: u64, slot_id: u64) {}
     fn pool__claim__failed(pool: &str, claim_id: u64) {}
     fn slot__set__claim__start(pool: &str, claim_id: u64, addr: &str) {}
-    fn slot__set__claim__done(pool: &str, claim_id: u64, addr: &str, slot_id: u64) {}
-    fn slot__set__claim__failed(pool: &str, claim_id: u64, addr: &str, reason: &str) {}
+    fn slot__set__claim__done(pool: &str, claim_id: u64, slot_id: u64) {}
+    fn slot__set__claim__failed(pool: &str, claim_id: u64, reason: &str) {}
     fn slot__set__online(pool: &str, addr: &str, has_unclaimed: u8) {}
     fn slot__set__offline(pool: &str, addr: &str) {}
     fn slot__state__change(pool: &str, addr: &str, slot_id: u64, old: &str, new: &str, stats: &str) {}
@@ -121,14 +121,14 @@ pub(crate) fn granted<F: Fn() -> String>(
     fire!(slot__set__claim__start, pool, claim, address);
     slot_state_change(pool, address, slot, Some(SlotKind::Unclaimed), Some(to), counts);
     fire!(handle__claimed, pool, claim, slot, address);
-    fire!(slot__set__claim__done, pool, claim, address, slot);
+    fire!(slot__set__claim__done, pool, claim, slot);
     fire!(pool__claim__done, pool, claim, slot);
 }
 
 /// A grant was taken back before it was fetched.
 #[inline(never)]
-pub(crate) fn revoked(pool: &str, claim: u64, address: &str) {
-    fire!(slot__set__claim__failed, pool, claim, address, "Revoked");
+pub(crate) fn revoked(pool: &str, claim: u64) {
+    fire!(slot__set__claim__failed, pool, claim, "Revoked");
 }
 
 #[inline(never)]

@@ -78,6 +78,8 @@ pub(crate) struct Entry {
     /// As far as the notes went; the machine is ahead of them while they are read.
     pub(crate) online: bool,
     pub(crate) unclaimed: u32,
+    /// Failures since it last recovered.
+    pub(crate) failures: u64,
 }
 
 /// What a claim is told in the same call in which it asks.
@@ -244,7 +246,7 @@ impl<K: Connector> State<K> {
             Sitting::Granted(link, _) => {
                 let number = seat.number;
                 self.berth(slot).place = Place::Resting(link);
-                probes::revoked(&self.name, number, self.address(slot));
+                probes::revoked(&self.name, number);
             }
             Sitting::Acquiring => {
                 seat.sitting = Sitting::Overdue;
