@@ -56,6 +56,13 @@ impl PoolMachine {
         ensure!(draining == self.draining, "C13: counted {draining:?}, remembered {:?}", self.draining);
         ensure!(sound == self.sound_online, "C13: {sound} sound backends, not {}", self.sound_online);
         ensure!(self.index.len() == self.sets.iter().count(), "C13: the index misses a backend");
+        let mut offered = self.pick_order();
+        offered.sort_unstable();
+        let placed = self.sets.iter().filter(|(_, set)| set.bucket.is_some());
+        ensure!(
+            placed.map(|(id, _)| BackendId(id)).eq(offered.iter().copied()),
+            "C13: the buckets hold {offered:?}"
+        );
         let mut order = self.order.clone();
         order.sort_by_key(|&backend| self.sets.at(backend).rank);
         ensure!(order == self.order, "C13: the rendezvous order is out of order");
@@ -120,10 +127,6 @@ impl PoolMachine {
             bucket == set.bucket,
             "C13: {backend:?} belongs in bucket {bucket:?}, is in {:?}",
             set.bucket
-        );
-        ensure!(
-            self.pick_order().contains(&backend) == offered,
-            "C13: {backend:?} is offered against its state"
         );
         Ok(())
     }

@@ -37,8 +37,8 @@ pub(super) struct Planned {
     pub(super) tick: bool,
     /// How many slots the plan divides.
     target: u32,
-    /// How many of them it took to be needed for claims rather than as spares.
-    demand: u32,
+    /// Room was kept back from a spare that a claim might have.
+    kept_back: bool,
     /// Connects under way to backends that are not up.
     probing: u32,
     /// Claims waited for room that probes take when the plan was made.
@@ -60,7 +60,7 @@ impl Planned {
         stale: false,
         tick: false,
         target: 0,
-        demand: 0,
+        kept_back: false,
         probing: 0,
         pressed: false,
         undialled: false,
@@ -74,9 +74,9 @@ impl Planned {
 impl Planned {
     /// What matters of it, for the canonical form.
     pub(super) fn describe(&self, left: impl Fn(Timestamp) -> u64, words: &mut Vec<u64>) {
-        let flags = [self.stale, self.tick, self.pressed, self.undialled, self.room_for_probe];
+        let flags = [self.kept_back, self.stale, self.tick, self.pressed, self.undialled, self.room_for_probe];
         words.extend(flags.map(u64::from));
-        words.extend([self.target, self.demand, self.probing].map(u64::from));
+        words.extend([self.target, self.probing].map(u64::from));
         words.push(self.wants.map_or(0, |want| 1 + want as u64));
         words.extend([left(self.probe_room_after), left(self.again_at)]);
     }
@@ -89,9 +89,8 @@ impl PoolMachine {
         let pressed = self.planned.probing > 0 && self.queue.waiting() > 0 && self.room() == 0;
         let newly_pressed = pressed && !self.planned.pressed;
         self.planned.pressed &= pressed;
-        // At the cap the target cannot grow, but room kept back from spares may be needed after all.
-        let outgrown = target > self.planned.target
-            || (self.queue.waiting() > 0 && self.demand() > self.planned.demand && self.room() > 0);
+        let outgrown =
+            target > self.planned.target || (self.planned.kept_back && self.queue.waiting() > 0);
         if self.planned.stale || outgrown || newly_pressed {
             self.plan_anew(target, out);
         } else if self.planned.wants.is_some() && self.may_move() && self.spare_idle() {
@@ -137,7 +136,7 @@ impl PoolMachine {
         }
         self.planned.stale = false;
         self.planned.target = target;
-        self.planned.demand = self.demand();
+        self.planned.kept_back = false;
         self.planned.wants = None;
         self.planned.again_at = Timestamp::NEVER;
         self.planned.probing = self.count_probing(&planner);
@@ -275,7 +274,11 @@ impl PoolMachine {
                 self.planned.wants = self.planned.wants.or(Some(Want::Share));
                 return;
             }
-            if self.room() <= kept || self.dialling() >= POOL_DIALS {
+            if self.room() <= kept {
+                self.planned.kept_back = true;
+                return;
+            }
+            if self.dialling() >= POOL_DIALS {
                 return;
             }
             self.enter_connecting(backend, out);
