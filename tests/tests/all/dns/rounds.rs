@@ -8,7 +8,7 @@ use qorb_core::dns::{
     Addresses, Answer, Config, ConfigError, Event, Failure, Note, Opinion, Resolver, StalePolicy, Verdict,
 };
 use qorb_core::{Machine, Timestamp};
-use qorb_tests::dns_world::{SERVICE, World, Zone, host, srv};
+use qorb_tests::dns_world::{SERVICE, World, Zone, alias, host, record, srv};
 
 use super::{ONE, ms, plain, secs, world_of};
 
@@ -380,4 +380,50 @@ fn an_accepted_denial_is_noted_with_the_time_it_is_good_for() {
     world.run_for(ms(10));
     let ttl = Some(secs(30));
     assert_eq!(world.count(|note| matches!(note, Note::Answered { answer: Answer::Negative { ttl: noted }, .. } if *noted == ttl)), 1);
+}
+
+#[test]
+fn n1_a_denial_at_the_end_of_an_alias_is_one_though_nobody_says_for_how_long() {
+    let mut world = world_of(Zone::of(0));
+    world.serve(ONE, |asked| {
+        let mut message = asked.error(ResponseCode::NXDomain);
+        message.add_answer(record(SERVICE, 60, alias("gone.test.com.")));
+        asked.reply(&message)
+    });
+    world.run_for(ms(10));
+    assert_eq!(world.asked.len(), 1, "there is nothing to ask further");
+    assert_eq!(
+        world.count(|note| matches!(note, Note::Answered { answer: Answer::Negative { ttl: None }, .. })),
+        1
+    );
+}
+
+#[test]
+fn targets_none_of_whose_addresses_can_be_had_do_not_empty_the_set() {
+    let mut world = world_of(Zone::of(3).sending_along(3));
+    world.run_for(secs(1));
+    world.serve(ONE, |asked| {
+        let zone = Zone::of(0).with(SERVICE, 60, srv(0, 0, 1, "new.test.com."));
+        if asked.question().1 == RecordType::SRV { asked.reply(&zone.answer(asked)) } else { Vec::new() }
+    });
+    world.run_for(secs(3_600));
+    assert_eq!(world.sets.len(), 1);
+    assert!(world.count(|note| matches!(note, Note::ServerFailed { why: Failure::NoAddress, .. })) > 10);
+}
+
+#[test]
+fn targets_that_come_and_go_leave_nothing_behind() {
+    let mut world = world_of(Zone::of(1));
+    let mut turn = 0;
+    world.serve(ONE, move |asked| {
+        turn += u32::from(asked.question().1 == RecordType::SRV);
+        let target = format!("t{turn:06}.test.com.");
+        let zone = Zone::of(0).with(SERVICE, 5, srv(0, 0, 1, &target));
+        let zone = zone.with(&target, 9_999, host([0xfd00, 0, 0, 0, 0, 0, 0, 1].into()));
+        asked.reply(&zone.answer(asked))
+    });
+    world.run_for(secs(100));
+    let before = format!("{:?}", world.resolver).len();
+    world.run_for(secs(1_000));
+    assert!(format!("{:?}", world.resolver).len() < before + 64, "the state does not grow");
 }

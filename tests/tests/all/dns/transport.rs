@@ -321,6 +321,7 @@ fn t14_a_server_that_does_not_know_edns_is_asked_without_for_an_hour() {
         let with_edns =
             |world: &World| world.asked.iter().filter(|asked| asked.message.edns.is_some()).count();
         assert_eq!((with_edns(&world), world.asked.len()), (1, 3), "repeated once, then remembered");
+        assert_eq!(world.open(), 0, "the refused attempt's socket is closed too");
         world.run_for(secs(3_580));
         assert_eq!(with_edns(&world), 1);
         world.run_for(secs(80));
