@@ -46,7 +46,7 @@ pub struct Config {
     pub max_targets: usize,
     /// The most backends published: the best by priority, then name and address. Default 1024.
     pub max_backends: usize,
-    /// How many questions may be under way at one server. Default 16.
+    /// How many questions may be under way at one server, 4096 at most. Default 16.
     pub max_inflight_per_server: usize,
     /// The next round is up to this many per cent later than due, never earlier: asking before the
     /// records have expired gets the same cached answer. Default 10.
