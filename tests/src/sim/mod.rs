@@ -158,6 +158,22 @@ impl World {
         }
     }
 
+    /// The task that was started last is dropped, as a runtime does that goes away.
+    ///
+    /// # Panics
+    ///
+    /// Panics where there is none.
+    pub fn lose_last(&self) {
+        let last = self.sim.lock().tasks.pop_last();
+        last.expect("there is a task").1.end();
+    }
+
+    /// How many sockets are open.
+    #[must_use]
+    pub fn sockets(&self) -> usize {
+        self.sim.lock().net.open()
+    }
+
     /// How many tasks there are.
     #[must_use]
     pub fn tasks(&self) -> usize {

@@ -297,6 +297,9 @@ impl Connector for Script {
     }
 
     async fn on_recycle(&self, conn: &mut Conn) -> Result<(), Scripted> {
+        if !inside() {
+            self.lock().complaints.push("on_recycle ran outside the runtime".to_owned());
+        }
         self.work(Method::Recycle, conn).await
     }
 }

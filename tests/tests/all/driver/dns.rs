@@ -89,6 +89,7 @@ fn s20_backends_are_found_by_datagram() {
     world.pass(Duration::from_secs(1));
     assert_eq!(pool.stats().backends.len(), 2);
     assert_eq!(seen.load(Ordering::Relaxed), 5, "one SRV, two A, two AAAA");
+    assert_eq!(world.sockets(), 0, "each is closed when its question is answered");
     world.pass(Duration::from_secs(70));
     assert!(seen.load(Ordering::Relaxed) > 5, "it asks again");
     drop(handle);

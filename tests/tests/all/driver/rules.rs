@@ -146,7 +146,15 @@ fn rule_7_the_alarm_is_set_anew_only_for_an_earlier_deadline() {
     assert_eq!((rig.world.slept(), urgent.woken()), (slept + 1, 0));
     rig.pass(1);
     assert_eq!(urgent.woken(), 1);
-    drop((urgent, claims, handle));
+    drop(urgent);
+    let mut urgent = Hand::new(rig.pool.claim_within(Duration::from_millis(50)));
+    assert!(urgent.poll().is_pending());
+    rig.settle();
+    let slept = rig.world.slept();
+    drop(urgent);
+    rig.settle();
+    assert_eq!(rig.world.slept(), slept, "a deadline that is gone wakes nobody either");
+    drop((claims, handle));
     rig.end();
 }
 
@@ -184,6 +192,20 @@ fn rule_8_a_runtime_that_goes_away_ends_the_pool() {
         rig.world.run_until(rig.pool.terminate());
         rig.end();
     }
+}
+
+#[test]
+fn rule_8_an_operation_that_is_dropped_unasked_ends_the_pool() {
+    let rig = Rig::scripted(&["a"], |_| {}, |script| script.set("a", Method::Connect, Act::HANG));
+    rig.settle();
+    let mut claim = Hand::new(rig.pool.claim());
+    assert!(claim.poll().is_pending());
+    rig.settle();
+    rig.world.lose_last();
+    let Poll::Ready(Err(error)) = claim.poll() else { panic!("the pool has ended") };
+    assert_eq!(error.kind, Denial::Terminated);
+    drop(claim);
+    rig.end();
 }
 
 #[test]
