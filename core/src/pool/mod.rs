@@ -8,7 +8,8 @@
 //! - `operations`: connects, checks, recycles and closes end, and connections are returned.
 //! - `membership`: the resolver's set changes; the pool ends.
 //! - `health`: what failures and successes say about a backend; `backoff` is the pause.
-//! - `follow`: settling: the plan is followed, by opening, moving and shedding; `plan` is the wish.
+//! - `follow`: settling: the plan is followed by opening what it wants; `plan` is the wish, `balance`
+//!   moves slots at the cap and sheds what is too much.
 //! - `enter`: the one way from state to state, for every slot.
 //! - `slot`, `set`, `queue`, `pick`, `timers`, `list`: what is remembered, so that nothing is searched.
 //! - `audit`: recounts everything, and describes a state so that equal ones compare equal.
@@ -16,6 +17,7 @@
 
 mod audit;
 mod backoff;
+mod balance;
 mod claims;
 mod enter;
 mod event;

@@ -67,7 +67,9 @@ impl Pick {
     /// The backends in the order in which they would be picked.
     pub(crate) fn order(&self, sets: &Sets) -> Vec<BackendId> {
         let filled = (0..BUCKETS).filter(|bucket| self.filled & (1 << bucket) != 0);
-        let ids = filled.map(|bucket| &self.buckets[bucket]).flat_map(|list| list.collect(|id| sets.at(BackendId(id)).place));
+        let ids = filled
+            .map(|bucket| &self.buckets[bucket])
+            .flat_map(|list| list.collect(|id| sets.at(BackendId(id)).place));
         ids.map(BackendId).collect()
     }
 }

@@ -1,0 +1,132 @@
+//! Balance: making room at the cap by moving one slot at a time, and shedding what is too much.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::event::{Action, BackendId, SlotId, SlotKind};
+use super::follow::Found;
+use super::{PoolMachine, SlotState};
+
+/// How long a returned connection may not be closed for a probe after another one was.
+const PROBE_ROOM_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a slot is moved for at the cap.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Want {
+    /// A probe that is due.
+    Probe,
+    /// A backend that is up and has less than its share.
+    Share,
+}
+
+impl PoolMachine {
+    /// Whether this returned connection's slot is the one to move; it is then closed.
+    pub(super) fn takes_for_move(&mut self, slot: SlotId) -> bool {
+        let Some(want) = self.planned.wants.filter(|_| self.may_move()) else { return false };
+        match want {
+            Want::Probe => {
+                if self.now < self.planned.probe_room_after {
+                    return false;
+                }
+                self.planned.probe_room_after = self.now.after(PROBE_ROOM_PAUSE);
+                self.planned.room_for_probe = true;
+            }
+            Want::Share => {
+                let set = self.sets.at(self.slots.at(slot).backend);
+                if set.counts.live() <= set.share {
+                    return false;
+                }
+            }
+        }
+        self.planned.wants = None;
+        true
+    }
+
+    /// Whether a slot may be moved now: one at a time, never for the last connection, and only at the
+    /// cap.
+    pub(super) fn may_move(&self) -> bool {
+        let opening = self.dialling() - self.planned.probing.min(self.dialling());
+        let connected = self.wanted.connected();
+        self.leaving() == 0 && opening == 0 && connected > 1 && self.room() == 0
+    }
+
+    /// Whether an idle connection can be spared: nobody waits and another one stays.
+    pub(super) fn spare_idle(&self) -> bool {
+        self.queue.waiting() == 0 && self.wanted.of(SlotKind::Unclaimed) > 1
+    }
+
+    /// Closes an idle connection of the backend that is fullest relative to its share.
+    pub(super) fn move_idle(&mut self, out: &mut Vec<Action>) {
+        let Some(want) = self.planned.wants else { return };
+        let candidates = self.order.iter().filter_map(|&backend| {
+            let set = self.sets.at(backend);
+            let victim = set.idle.last().map(SlotId)?;
+            let (live, share) = (set.counts.live(), set.share);
+            (want == Want::Probe || live > share).then_some((victim, live, share))
+        });
+        // live / share, the larger first, compared without dividing.
+        let fullest = candidates.reduce(|best, next| {
+            let (of_best, of_next) =
+                (u64::from(best.1) * u64::from(next.2), u64::from(next.1) * u64::from(best.2));
+            if of_next > of_best { next } else { best }
+        });
+        if let Some((victim, ..)) = fullest {
+            self.planned.room_for_probe = want == Want::Probe;
+            self.planned.wants = None;
+            self.enter_closing(victim, out);
+        }
+    }
+
+    /// Sheds what is too much, on the tick: running connects first, then what is idle longest, but a
+    /// working connection only once its replacement works. Before the tick it only sees to it that
+    /// there will be one.
+    pub(super) fn shed(&mut self, census: &[Found], tick: bool, out: &mut Vec<Action>) {
+        let mut surplus = Vec::new();
+        for found in census.iter().filter(|found| !found.wish.probe) {
+            if found.live > found.wish.share {
+                surplus.push((found.backend, found.live - found.wish.share));
+            }
+        }
+        if surplus.is_empty() {
+            return;
+        }
+        if tick {
+            self.shed_connects(&mut surplus, out);
+            self.shed_idle(&mut surplus, out);
+        }
+        if surplus.iter().any(|&(_, excess)| excess > 0) {
+            self.arm_rebalance();
+        }
+    }
+
+    fn shed_connects(&mut self, surplus: &mut [(BackendId, u32)], out: &mut Vec<Action>) {
+        let slots = self.slots.iter().filter(|(_, slot)| slot.state.kind() == SlotKind::Connecting);
+        let connecting: Vec<_> = slots.map(|(slot, entry)| (SlotId(slot), entry.backend)).collect();
+        for (slot, of) in connecting.into_iter().rev() {
+            if let Some((_, excess)) =
+                surplus.iter_mut().find(|(backend, excess)| *backend == of && *excess > 0)
+            {
+                *excess -= 1;
+                self.enter_aborting(slot, out);
+            }
+        }
+    }
+
+    fn shed_idle(&mut self, surplus: &mut [(BackendId, u32)], out: &mut Vec<Action>) {
+        while self.wanted.connected() > self.planned.target {
+            let idle = surplus.iter_mut().filter(|(_, excess)| *excess > 0).filter_map(|entry| {
+                let slot = SlotId(self.sets.at(entry.0).idle.last()?);
+                let SlotState::Unclaimed { since } = self.slots.at(slot).state else { return None };
+                Some((since, slot, entry))
+            });
+            let Some((_, slot, entry)) = idle.min_by_key(|(since, slot, _)| (*since, *slot)) else { return };
+            entry.1 -= 1;
+            self.enter_closing(slot, out);
+        }
+    }
+
+    pub(super) fn arm_rebalance(&mut self) {
+        let next = self.now.after(self.policy.rebalance_interval);
+        self.rebalance_at = self.rebalance_at.min(next);
+    }
+}
