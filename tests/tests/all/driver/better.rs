@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use qorb_driver::{Backend, Denial, Policy, PoolError};
-use qorb_tests::sim::announce::backend;
+use qorb_driver::{Denial, Policy, PoolError};
 use qorb_tests::sim::hand::Hand;
 use qorb_tests::sim::script::{Act, Method, Script};
 
@@ -138,20 +137,6 @@ fn s29_panics_of_the_connector_are_contained() {
     }
     assert_eq!(rig.script.all_live(), rig.slots());
     rig.world.run_until(rig.pool.terminate());
-    rig.end();
-}
-
-#[test]
-fn s30_a_backend_that_moves_is_followed() {
-    let rig = Rig::new(&["a"]);
-    let old = rig.claim();
-    let moved = Backend::new("a", ([10, 9, 9, 9], 1).into());
-    rig.sets.publish_set(vec![moved.clone()]);
-    rig.settle();
-    let new = rig.claim();
-    assert_eq!(new.backend(), &moved);
-    assert_eq!(old.backend(), &backend("a"));
-    drop((old, new));
     rig.end();
 }
 

@@ -1,11 +1,12 @@
-//! What the original does too: scenarios 1 to 13, 18, 19 and 22.
+//! Where backends come from and who is served: scenarios 1 to 13, 18, 19, 22 and 30.
 
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use qorb_driver::{Denial, FixedResolver, Policy, Pool};
+use qorb_driver::{Backend, Denial, FixedResolver, Policy, Pool};
 use qorb_tests::sim::World;
+use qorb_tests::sim::announce::backend;
 use qorb_tests::sim::hand::Hand;
 use qorb_tests::sim::script::{Act, Method, Script, SimPool};
 
@@ -295,4 +296,18 @@ fn s22_a_fixed_resolver_knows_its_addresses() {
     assert!(names.contains(&"127.0.0.1:4444".to_owned()) && names.contains(&"[ff:dd:ee::3]:4445".to_owned()));
     drop(pool);
     world.finish();
+}
+
+#[test]
+fn s30_a_backend_that_moves_is_followed() {
+    let rig = Rig::new(&["a"]);
+    let old = rig.claim();
+    let moved = Backend::new("a", ([10, 9, 9, 9], 1).into());
+    rig.sets.publish_set(vec![moved.clone()]);
+    rig.settle();
+    let new = rig.claim();
+    assert_eq!(new.backend(), &moved);
+    assert_eq!(old.backend(), &backend("a"));
+    drop((old, new));
+    rig.end();
 }
