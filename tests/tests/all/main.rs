@@ -2,3 +2,4 @@
 
 mod dns;
 mod driver;
+mod pool;
