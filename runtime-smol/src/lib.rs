@@ -1,0 +1,43 @@
+//! qorb on smol: a connection pool that finds its backends by name, keeps live connections spread over
+//! all of them, and hands them out.
+//!
+//! ```no_run
+//! use qorb_smol::{DnsResolver, DnsResolverConfig, Policy, Pool, TcpConnector};
+//! use smol::io::AsyncWriteExt;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let servers = ["[::1]:1234".parse()?];
+//! let resolver = DnsResolver::new("_echo._tcp.test.com.", servers, DnsResolverConfig::default())?;
+//! let pool = Pool::new("my-pool", resolver, TcpConnector::default(), Policy::default())?;
+//! let mut stream = pool.claim().await?; // a Handle: derefs to smol's own TcpStream
+//! stream.write_all(b"hello").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - `runtime`: [`SmolRuntime`], all that the pool asks of smol. It runs its tasks on smol's global
+//!   executor, which needs no set-up.
+//! - `connector`: [`TcpConnector`], plain TCP over [`smol::net::TcpStream`].
+//!
+//! Everything else is the same on every runtime and comes from `qorb-driver`.
+
+mod connector;
+mod runtime;
+
+pub use connector::TcpConnector;
+pub use qorb_driver::{
+    Backend, BackendStats, ClaimError, ConfigError, Connector, ConnectorFn, Denial, DnsResolver,
+    DnsResolverConfig, FixedResolver, HandleStats, Histogram, NoRuntime, Once, Panicked, Policy, PolicyError,
+    PoolError, ProbeError, Resolver, SetConfig, SharedError, SingleHost, Standing, Stats, StreamResolver,
+    TimedOut, WaitReadyError, connector_fn, from_stream,
+};
+pub use runtime::SmolRuntime;
+
+/// A pool of connections to the backends of one service, on smol.
+pub type Pool<K = TcpConnector> = qorb_driver::Pool<K, SmolRuntime>;
+/// A claimed connection of a [`Pool`].
+pub type Handle<K = TcpConnector> = qorb_driver::Handle<K, SmolRuntime>;
+/// The future of a claim on a [`Pool`].
+pub type Claim<'a, K = TcpConnector> = qorb_driver::Claim<'a, K, SmolRuntime>;
+/// The sets that a [`DnsResolver`] finds.
+pub type DnsSets = qorb_driver::DnsSets<SmolRuntime>;

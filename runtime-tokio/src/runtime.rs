@@ -1,0 +1,117 @@
+//! What the pool asks of tokio.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::panic::catch_unwind;
+use std::pin::pin;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use qorb_driver::{NoRuntime, Runtime, TcpStream, Timestamp, UdpSocket};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// What timestamps count from.
+static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Longer than any program runs, for deadlines that the clock cannot express.
+const AGES: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// A tokio runtime.
+///
+/// Its clock is tokio's, so a test that pauses time pauses its pools.
+#[derive(Clone, Debug)]
+pub struct TokioRuntime {
+    handle: Handle,
+}
+
+impl From<Handle> for TokioRuntime {
+    /// For a pool that is made outside the runtime, by `Pool::new_in`.
+    fn from(handle: Handle) -> Self {
+        Self { handle }
+    }
+}
+
+impl Runtime for TokioRuntime {
+    type Udp = Datagrams;
+    type Tcp = Bytes;
+
+    fn current() -> Result<Self, NoRuntime> {
+        let handle = Handle::try_current().map_err(|_| NoRuntime)?;
+        // Without `enable_time` tokio panics, with a message that says so: here, not in a task of the pool.
+        catch_unwind(|| drop(sleep(Duration::ZERO))).map_err(|_| NoRuntime)?;
+        Ok(Self { handle })
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::EPOCH.after(Instant::now().duration_since(*EPOCH))
+    }
+
+    fn entropy(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).expect("the system gives out randomness");
+        bytes
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(self.handle.spawn(task));
+    }
+
+    fn sleep_until(&self, time: Timestamp) -> impl Future<Output = ()> + Send + 'static {
+        let deadline = EPOCH.checked_add(time.since(Timestamp::EPOCH));
+        let deadline = deadline.unwrap_or_else(|| Instant::now() + AGES);
+        self.enter(|| sleep_until(deadline))
+    }
+
+    async fn udp(&self, to: SocketAddr) -> io::Result<Datagrams> {
+        let any = match to {
+            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+        };
+        // None of it blocks.
+        let socket = std::net::UdpSocket::bind(any)?;
+        socket.connect(to)?;
+        socket.set_nonblocking(true)?;
+        self.enter(|| tokio::net::UdpSocket::from_std(socket)).map(Datagrams)
+    }
+
+    async fn tcp(&self, to: SocketAddr) -> io::Result<Bytes> {
+        let mut connecting = pin!(tokio::net::TcpStream::connect(to));
+        poll_fn(|cx| self.enter(|| connecting.as_mut().poll(cx))).await.map(Bytes)
+    }
+
+    fn enter<T>(&self, call: impl FnOnce() -> T) -> T {
+        let _guard = self.handle.enter();
+        call()
+    }
+}
+
+/// A datagram socket of tokio's.
+#[derive(Debug)]
+pub struct Datagrams(tokio::net::UdpSocket);
+
+impl UdpSocket for Datagrams {
+    async fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
+        self.0.send(datagram).await.map(drop)
+    }
+
+    async fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.recv(buffer).await
+    }
+}
+
+/// A stream of tokio's.
+#[derive(Debug)]
+pub struct Bytes(tokio::net::TcpStream);
+
+impl TcpStream for Bytes {
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).await
+    }
+
+    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes).await
+    }
+}
