@@ -18,6 +18,8 @@ impl PoolMachine {
             out.push(Action::Deny(claim, Denial::Terminated));
             return;
         }
+        // What a timer freed just now belongs to those who wait already.
+        self.grant_waiting(out);
         if self.queue.waiting() == 0
             && let Some(slot) = self.take_pick(|pool, slot, out| pool.enter_claimed(slot, out), out)
         {

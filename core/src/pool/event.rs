@@ -62,6 +62,11 @@ pub enum Return {
 }
 
 /// Something that happens to a pool.
+///
+/// Due timers fire first, and may take back what an event is about: an embedder whose [`Machine::deadline`]
+/// has come sends a [`Event::Tick`] before it says anything about a claim that already has a seat.
+///
+/// [`Machine::deadline`]: crate::Machine::deadline
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
     /// The resolver's full latest set.
