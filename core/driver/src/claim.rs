@@ -84,15 +84,16 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
 
     /// Asks for a connection, under one lock if there is one, and without the clock.
     fn arrive(&mut self, cx: &Context<'_>) -> Found<K> {
+        if self.shared.crowded.load(Ordering::Relaxed) && !matches!(self.patience, Patience::None) {
+            return self.queue(cx.waker().clone());
+        }
         let sample = self.shared.samples.load(Ordering::Relaxed);
         self.shared.samples.store(sample.wrapping_add(1), Ordering::Relaxed);
         let read = sample.is_multiple_of(SAMPLED).then(|| self.shared.runtime.now());
 
         let mut effects = Effects::new();
         let mut state = self.shared.lock();
-        state.claims += 1;
-        self.number = state.claims;
-        probes::claim_start(&self.shared.name, self.number);
+        self.begin(&mut state);
         if !state.machine.would_grant() && !matches!(self.patience, Patience::None) {
             drop(state);
             return self.queue(cx.waker().clone());
@@ -118,12 +119,22 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         }
     }
 
-    /// Asks again where there seems to be none, ready to wait.
+    /// The claim begins, for people.
+    fn begin(&mut self, state: &mut State<K>) {
+        if self.number == 0 {
+            state.claims += 1;
+            self.number = state.claims;
+            probes::claim_start(&self.shared.name, self.number);
+        }
+    }
+
+    /// Asks where there seems to be none, ready to wait.
     fn queue(&mut self, waker: Waker) -> Found<K> {
         let now = self.shared.runtime.now();
         self.since = Some(now);
         let mut effects = Effects::new();
         let mut state = self.shared.lock();
+        self.begin(&mut state);
         let deadline = self.deadline(&state, now);
         let claim = state.seats.next();
         let answer = state.handle_for(Some(claim), now, Event::Claim { claim, deadline }, &mut effects);
@@ -143,6 +154,7 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
                 debug_assert_eq!(seat, claim, "the seat is the one that was announced");
                 probes::claim_queued(&self.shared.name, self.number, state.machine.waiting());
                 self.phase = Phase::Seated(seat);
+                self.shared.crowded.store(true, Ordering::Relaxed);
                 (Found::Nothing, None)
             }
         };
@@ -169,57 +181,65 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         state.take_away(slot, away);
     }
 
-    /// Looks what lies on its seat.
+    /// Looks what lies on its seat. Only a claim that finds nothing needs its waker cloned, and that is
+    /// not done under the lock.
     fn look(&mut self, seat: ClaimId, cx: &Context<'_>) -> Found<K> {
-        let waker = cx.waker().clone();
         let now = self.shared.runtime.now();
-        let mut effects = Effects::new();
-        let mut state = self.shared.lock();
-        state.catch_up(now, &mut effects);
-        if matches!(state.seats.at(seat).sitting, Sitting::Revoked) {
-            state.seats.at(seat).sitting = Sitting::Waiting;
-            let stale = state.seats.at(seat).waker.take();
-            debug_assert!(stale.is_none(), "it was woken for the grant it slept through");
-            state.handle(now, Event::Resume(seat), &mut effects);
+        let mut waker = None;
+        loop {
+            let mut effects = Effects::new();
+            let mut state = self.shared.lock();
+            state.catch_up(now, &mut effects);
+            if matches!(state.seats.at(seat).sitting, Sitting::Revoked) {
+                state.seats.at(seat).sitting = Sitting::Waiting;
+                let stale = state.seats.at(seat).waker.take();
+                debug_assert!(stale.is_none(), "it was woken for the grant it slept through");
+                state.handle(now, Event::Resume(seat), &mut effects);
+            }
+            let (found, spare) = self.examine(&mut state, seat, now, &mut waker, &mut effects);
+            drop(state);
+            drop(spare);
+            self.shared.carry_out(effects);
+            match found {
+                Some(found) => return found,
+                None => waker = Some(cx.waker().clone()),
+            }
         }
-        let (found, spare) = self.examine(&mut state, seat, now, waker, &mut effects);
-        drop(state);
-        drop(spare);
-        self.shared.carry_out(effects);
-        found
     }
 
-    /// Takes what lies on the seat, and leaves it; or leaves a waker there. The waker that is not
-    /// needed is to be dropped outside the lock.
+    /// Takes what lies on the seat, and leaves it; or leaves the waker there, and the one that was there
+    /// is to be dropped outside the lock. `None` where there is nothing, and no waker to leave.
     fn examine(
         &mut self,
         state: &mut State<K>,
         seat: ClaimId,
         now: Timestamp,
-        waker: Waker,
+        waker: &mut Option<Waker>,
         effects: &mut Effects<K>,
-    ) -> (Found<K>, Option<Waker>) {
+    ) -> (Option<Found<K>>, Option<Waker>) {
         let place = state.seats.at(seat);
         if matches!(place.sitting, Sitting::Waiting) {
+            let Some(waker) = waker.take() else { return (None, None) };
             self.phase = Phase::Seated(seat);
-            return (Found::Nothing, place.waker.replace(waker));
+            return (Some(Found::Nothing), place.waker.replace(waker));
         }
         self.phase = Phase::Over;
         let (sitting, stale) = state.seats.leave(seat);
         debug_assert!(stale.is_none(), "its waker was used when its seat was taken");
-        match sitting {
+        let found = match sitting {
             Sitting::Granted(link, ticket) => {
                 state.handle(now, Event::Fetched(seat), effects);
                 state.tally.after_waiting += 1;
                 state.tally.wait.add(now.since(self.since.unwrap_or(now)));
                 state.take_away(link.held.slot, Away { claim: self.number, since: now, exact: true });
-                (Found::Granted(link, ticket), Some(waker))
+                Found::Granted(link, ticket)
             }
-            Sitting::Denied(refusal) => (Found::Denied(refusal), Some(waker)),
+            Sitting::Denied(refusal) => Found::Denied(refusal),
             Sitting::Free | Sitting::Waiting | Sitting::Revoked | Sitting::Acquiring | Sitting::Overdue => {
                 unreachable!("no claim waits on such a seat")
             }
-        }
+        };
+        (Some(found), None)
     }
 
     /// When a claim that asks at `now` gives up.

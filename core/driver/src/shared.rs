@@ -4,7 +4,7 @@
 //! connection dropped. [`Effects`] carries all of that to the other side of the lock.
 
 use std::mem;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use qorb_core::Backend;
@@ -27,6 +27,8 @@ pub(crate) struct Shared<K: Connector, R: Runtime> {
     pub(crate) listening: Arc<Cancel>,
     /// Counts claims, roughly: it decides which of them read the clock.
     pub(crate) samples: AtomicU32,
+    /// A hint that claims wait, so that the next one comes prepared to.
+    pub(crate) crowded: AtomicBool,
     state: Mutex<State<K>>,
 }
 impl<K: Connector, R: Runtime> Shared<K, R> {
@@ -38,6 +40,7 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
             name,
             listening: Arc::default(),
             samples: AtomicU32::new(0),
+            crowded: AtomicBool::new(false),
             state: Mutex::new(state),
         }
     }
@@ -103,7 +106,11 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
         let mut state = self.lock();
         state.put_back(now, slot, place);
         state.handle(now, Event::Returned(slot, what), &mut effects);
+        let crowded = state.machine.waiting() > 0;
         drop(state);
+        if !crowded && self.crowded.load(Ordering::Relaxed) {
+            self.crowded.store(false, Ordering::Relaxed);
+        }
         self.carry_out(effects);
     }
 

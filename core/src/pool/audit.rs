@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::event::{BackendId, ClaimId, SlotId, SlotKind};
+use super::event::{BackendId, ClaimId, SlotId};
 use super::queue::Standing;
 use super::set::SlotSet;
 use super::slot::{Counts, Slot};
@@ -96,7 +96,7 @@ impl PoolMachine {
                 idle.push((since, id));
             }
             let suspect = set.health.suspect && slot.suspicion == set.health.suspicion;
-            suspect_out += u32::from(suspect && is_load(slot.state.kind()));
+            suspect_out += u32::from(suspect && slot.state.kind().carries_load());
         }
         ensure!(counts == set.counts, "C13: {backend:?} has {counts:?}, remembers {:?}", set.counts);
         ensure!(counts.total() <= self.max_count(), "C7: {backend:?} has {} slots", counts.total());
@@ -263,10 +263,4 @@ impl PoolMachine {
         let ratio = nanos(config.max_connection_backoff).div_ceil(nanos(config.min_connection_backoff));
         ratio.checked_next_power_of_two().map_or(u64::BITS, u64::ilog2) + 1
     }
-}
-
-fn is_load(kind: SlotKind) -> bool {
-    let mut counts = Counts::default();
-    counts.enter(kind);
-    counts.load() > 0
 }

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use super::event::{Action, BackendId, ClaimId, Note, SlotId, SlotKind};
 use super::list::Link;
 use super::pick;
+use super::set::SlotSet;
 use super::slot::{IdleLinks, Slot, SlotState};
 use super::{FETCH_TIMEOUT, Life, PoolMachine};
 use crate::time::Timestamp;
@@ -109,12 +110,12 @@ impl PoolMachine {
 
     /// A slot ends: its last completion has come.
     pub(super) fn leave(&mut self, slot: SlotId, out: &mut Vec<Action>) {
-        let ended = self.slots.at(slot);
+        let ended = self.slots.at_mut(slot);
         let (backend, kind) = (ended.backend, ended.state.kind());
-        self.end_of_load(slot, kind, None);
-        self.slot_timers.stop(slot.0);
-        let was_online = self.sets.at(backend).online();
         let set = self.sets.at_mut(backend);
+        track_suspicion(ended, set, kind.carries_load(), false);
+        self.slot_timers.stop(slot.0);
+        let was_online = set.online();
         set.counts.leave(kind);
         let totals = if set.wanted { &mut self.wanted } else { &mut self.draining };
         totals.leave(kind);
@@ -126,6 +127,7 @@ impl PoolMachine {
     }
 
     /// Puts the backend where the pick should find it.
+    #[inline]
     pub(super) fn refresh(&mut self, backend: BackendId) {
         let set = self.sets.at(backend);
         let withheld = set.health.suspect && set.health.suspect_out > 0 && self.sound_online > 0;
@@ -155,19 +157,18 @@ impl PoolMachine {
         }
     }
 
+    #[inline]
     fn transition(&mut self, slot: SlotId, state: SlotState, out: &mut Vec<Action>) {
         let to = state.kind();
         let entry = self.slots.at_mut(slot);
         let backend = entry.backend;
         let from = core::mem::replace(&mut entry.state, state).kind();
-        self.end_of_load(slot, from, Some(to));
         let set = self.sets.at_mut(backend);
+        track_suspicion(entry, set, from.carries_load(), to.carries_load());
         let was_online = set.online();
-        set.counts.leave(from);
-        set.counts.enter(to);
+        set.counts.shift(from, to);
         let totals = if set.wanted { &mut self.wanted } else { &mut self.draining };
-        totals.leave(from);
-        totals.enter(to);
+        totals.shift(from, to);
         if from == SlotKind::Unclaimed {
             set.idle.remove(slot.0, &mut IdleLinks(&mut self.slots));
         }
@@ -178,30 +179,7 @@ impl PoolMachine {
         self.connections_changed(backend, was_online, out);
     }
 
-    /// Keeps count of the connections that are out under a suspicion.
-    fn end_of_load(&mut self, slot: SlotId, from: SlotKind, to: Option<SlotKind>) {
-        let carried = carries(from);
-        let carrying = to.is_some_and(carries);
-        if carried == carrying {
-            return;
-        }
-        let suspicion = self.suspicion_of(slot);
-        let entry = self.slots.at_mut(slot);
-        if carrying {
-            entry.suspicion = suspicion;
-        }
-        if suspicion != 0 && entry.suspicion == suspicion {
-            let out_now = &mut self.sets.at_mut(entry.backend).health.suspect_out;
-            *out_now = if carrying { *out_now + 1 } else { *out_now - 1 };
-        }
-    }
-
-    /// The number of the suspicion that the slot's backend is under, 0 if it is under none.
-    fn suspicion_of(&self, slot: SlotId) -> u32 {
-        let health = &self.sets.at(self.slots.at(slot).backend).health;
-        if health.suspect { health.suspicion } else { 0 }
-    }
-
+    #[inline]
     fn connections_changed(&mut self, backend: BackendId, was_online: bool, out: &mut Vec<Action>) {
         let online = self.sets.at(backend).online();
         if online != was_online {
@@ -210,6 +188,11 @@ impl PoolMachine {
             self.soundness_changed(backend);
         }
         self.refresh(backend);
+    }
+
+    /// The number of the suspicion that the slot's backend is under, 0 if it is under none.
+    fn suspicion_of(&self, slot: SlotId) -> u32 {
+        self.sets.at(self.slots.at(slot).backend).health.current_suspicion()
     }
 
     /// Keeps count of the sound backends; with the first or last of them, suspects are picked by
@@ -231,14 +214,18 @@ impl PoolMachine {
     }
 }
 
-/// Whether a slot in this state carries load.
-fn carries(kind: SlotKind) -> bool {
-    match kind {
-        SlotKind::Granted | SlotKind::Acquiring | SlotKind::Claimed | SlotKind::Recycling => true,
-        SlotKind::Connecting
-        | SlotKind::Unclaimed
-        | SlotKind::Checking
-        | SlotKind::Aborting
-        | SlotKind::Closing => false,
+/// Keeps count of the connections that are out under a suspicion.
+#[inline]
+fn track_suspicion(entry: &mut Slot, set: &mut SlotSet, carried: bool, carrying: bool) {
+    if carried == carrying {
+        return;
+    }
+    let suspicion = set.health.current_suspicion();
+    if carrying {
+        entry.suspicion = suspicion;
+    }
+    if suspicion != 0 && entry.suspicion == suspicion {
+        let out_now = &mut set.health.suspect_out;
+        *out_now = if carrying { *out_now + 1 } else { *out_now - 1 };
     }
 }

@@ -251,6 +251,13 @@ impl SlotKind {
         Self::Aborting,
         Self::Closing,
     ];
+
+    /// Whether a slot in this state is load on its backend: somebody uses its connection, or did until
+    /// just now.
+    #[must_use]
+    pub fn carries_load(self) -> bool {
+        matches!(self, Self::Granted | Self::Acquiring | Self::Claimed | Self::Recycling)
+    }
 }
 
 impl fmt::Debug for BackendId {

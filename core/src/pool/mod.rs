@@ -130,6 +130,8 @@ pub struct PoolMachine {
     slot_timers: Timers,
     set_timers: Timers,
     rebalance_at: Timestamp,
+    /// When the first of all timers rings, as of the last event.
+    next_due: Timestamp,
     /// Idle connections due for a check, waiting for others' checks to end.
     overdue: VecDeque<SlotId>,
 
@@ -170,6 +172,7 @@ impl PoolMachine {
             slot_timers: Timers::new(),
             set_timers: Timers::new(),
             rebalance_at: Timestamp::NEVER,
+            next_due: Timestamp::NEVER,
             overdue: VecDeque::new(),
             dials: 0,
             serials: 0,
@@ -275,7 +278,7 @@ impl PoolMachine {
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         let at = self.deadline()?;
-        if self.queue.deadline() == Some(at) {
+        if self.queue.deadline() == at {
             return Some(Reason::ClaimGivesUp);
         }
         if let Some(slot) = self.slot_timers.peek_due(at).map(SlotId) {
@@ -300,11 +303,17 @@ impl PoolMachine {
         u32::try_from(self.policy.set_config.max_count).unwrap_or(u32::MAX)
     }
 
+    /// When the first of all timers rings.
+    fn first_due(&self) -> Timestamp {
+        if self.life != Life::Running {
+            return Timestamp::NEVER;
+        }
+        let timers = self.slot_timers.first().min(self.set_timers.first());
+        timers.min(self.queue.deadline()).min(self.rebalance_at).min(self.planned.again_at)
+    }
+
     /// Fires every timer that is due.
     fn fire(&mut self, out: &mut Vec<Action>) {
-        if self.life != Life::Running {
-            return;
-        }
         while let Some(claim) = self.queue.expired(self.now) {
             self.give_up(claim, out);
         }
@@ -368,30 +377,22 @@ impl Machine for PoolMachine {
 
     fn handle(&mut self, now: Timestamp, event: Event, out: &mut Vec<Action>) {
         self.now = self.now.max(now);
-        self.fire(out);
+        if self.next_due <= self.now {
+            self.fire(out);
+        }
         self.apply(event, out);
         self.settle(out);
+        self.next_due = self.first_due();
         // Settling may shorten a time-out that has passed already: impatience does.
-        while self.deadline().is_some_and(|deadline| deadline <= self.now) {
+        while self.next_due <= self.now {
             self.fire(out);
             self.settle(out);
+            self.next_due = self.first_due();
         }
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        if self.life != Life::Running {
-            return None;
-        }
-        let never = Timestamp::NEVER;
-        let first = self
-            .queue
-            .deadline()
-            .unwrap_or(never)
-            .min(self.slot_timers.first().unwrap_or(never))
-            .min(self.set_timers.first().unwrap_or(never))
-            .min(self.rebalance_at)
-            .min(self.planned.again_at);
-        (!first.is_never()).then_some(first)
+        (!self.next_due.is_never()).then_some(self.next_due)
     }
 }
 

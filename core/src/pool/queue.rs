@@ -164,13 +164,9 @@ impl Queue {
     }
 
     /// When the first waiting claim gives up.
-    pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        let timed = self.timed.first().map(|id| self.entry(ClaimId(id)).ticket.deadline);
-        let timed = timed.filter(|deadline| !deadline.is_never());
-        match (timed, self.untimely.first()) {
-            (Some(timed), Some(untimely)) => Some(timed.min(untimely)),
-            (timed, untimely) => timed.or(untimely),
-        }
+    pub(crate) fn deadline(&self) -> Timestamp {
+        let timed = self.timed.first().map_or(Timestamp::NEVER, |id| self.deadline_of(id));
+        timed.min(self.untimely.first())
     }
 
     /// A waiting claim whose deadline has come; it is still in the queue.

@@ -55,6 +55,11 @@ impl Health {
         suspect_out: 0,
         last_failure: Timestamp::EPOCH,
     };
+
+    /// The number of the suspicion it is under, 0 if it is under none.
+    pub(crate) fn current_suspicion(&self) -> u32 {
+        if self.suspect { self.suspicion } else { 0 }
+    }
 }
 
 /// The slots of one backend and all that is derived from them.

@@ -158,6 +158,11 @@ impl Counts {
         self.total -= 1;
     }
 
+    pub(crate) fn shift(&mut self, from: SlotKind, to: SlotKind) {
+        self.by_kind[from as usize] -= 1;
+        self.by_kind[to as usize] += 1;
+    }
+
     pub(crate) fn absorb(&mut self, other: &Self) {
         for kind in SlotKind::ALL {
             self.by_kind[kind as usize] += other.of(kind);

@@ -23,8 +23,8 @@ impl Timers {
     }
 
     /// When the first timer rings.
-    pub(crate) fn first(&self) -> Option<Timestamp> {
-        self.heap.first().map(|&(at, _)| at)
+    pub(crate) fn first(&self) -> Timestamp {
+        self.heap.first().map_or(Timestamp::NEVER, |&(at, _)| at)
     }
 
     /// Whose timer is the first, if it is due.

@@ -180,6 +180,8 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
         probes::claim_acquire_failed(&self.shared.name, self.number, failure);
         let event = Event::AcquireFailed { slot, claim: seat, ticket, failure };
         state.handle(now, event, effects);
-        self.examine(state, seat, now, waker, effects)
+        let mut waker = Some(waker);
+        let (found, stale) = self.examine(state, seat, now, &mut waker, effects);
+        (found.expect("it came with a waker"), stale.or(waker))
     }
 }
