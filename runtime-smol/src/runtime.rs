@@ -45,7 +45,9 @@ impl Runtime for SmolRuntime {
     fn sleep_until(&self, time: Timestamp) -> impl Future<Output = ()> + Send + 'static {
         let deadline = EPOCH.checked_add(time.since(Timestamp::EPOCH));
         let timer = deadline.map_or_else(Timer::never, Timer::at);
-        async move { drop(timer.await) }
+        async move {
+            let _ = timer.await;
+        }
     }
 
     async fn udp(&self, to: SocketAddr) -> io::Result<Datagrams> {

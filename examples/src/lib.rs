@@ -1,0 +1,28 @@
+//! What the example programs and the tests share.
+//!
+//! - [`EchoServer`], [`DnsServer`]: servers in this process, on threads of their own (`host`), that can
+//!   be killed and brought back.
+//! - [`Platform`]: what differs between tokio and smol for a program that runs on either.
+//! - [`Exchange`], [`EchoConnector`]: the echo protocol on a pooled connection.
+//! - [`Load`]: claimers at work; [`Tally`]: what they counted; [`Watch`]: a line a second;
+//!   [`Summary`]: the last line.
+//! - [`options`]: what programs are asked to do; [`probes`]: how to look on from outside.
+
+mod dns;
+mod echo;
+mod exchange;
+mod host;
+mod load;
+pub mod options;
+mod platform;
+pub mod probes;
+mod summary;
+mod watch;
+
+pub use dns::DnsServer;
+pub use echo::EchoServer;
+pub use exchange::{EchoConnector, Exchange};
+pub use load::{Load, Tally, Work};
+pub use platform::{OnSmol, OnTokio, Platform};
+pub use summary::Summary;
+pub use watch::Watch;

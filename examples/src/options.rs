@@ -1,0 +1,132 @@
+//! What the programs are asked to do, and how they end.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::load::Work;
+
+/// The options of every load.
+#[derive(Clone, Debug, Args)]
+pub struct LoadOptions {
+    /// The async runtime to run on
+    #[arg(long, value_enum, default_value_t = RuntimeName::Tokio)]
+    pub runtime: RuntimeName,
+    /// How long to run: 10s, 500ms, 2m
+    #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = positive)]
+    pub span: Duration,
+    /// How many claimers are at work at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub claimers: u16,
+    /// How long each claimer holds its connection: 20ms, 0s
+    #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = duration)]
+    pub hold: Duration,
+}
+
+impl LoadOptions {
+    /// What the claimers do.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        Work { claimers: usize::from(self.claimers), hold: self.hold }
+    }
+}
+
+/// A runtime to choose.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum RuntimeName {
+    /// qorb-tokio.
+    Tokio,
+    /// qorb-smol.
+    Smol,
+}
+
+/// Reads a duration: a number and a unit, `ms`, `s`, `m` or `h`.
+///
+/// # Errors
+///
+/// It is none.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let unreadable = || format!("'{text}' is no duration: write a number and ms, s, m or h, such as 10s");
+    let unit = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(unreadable)?;
+    let (number, unit) = text.split_at(unit);
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(unreadable()),
+    };
+    let number: u32 = number.parse().map_err(|_| unreadable())?;
+    Ok(Duration::from_millis(u64::from(number) * millis))
+}
+
+fn positive(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("it must run for some time: 10s, 500ms".to_owned()),
+        span => Ok(span),
+    }
+}
+
+/// Ends a program: 1 and a line about it where it failed.
+#[allow(clippy::print_stderr, reason = "it is the last line of a program")]
+pub fn exit(result: Result<bool, Box<dyn std::error::Error>>) -> ExitCode {
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {}", Chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error and what it came from.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// A loopback address with a port that the system picks: IPv6, or IPv4 where that is all there is.
+///
+/// # Errors
+///
+/// There is neither.
+pub fn loopback() -> io::Result<SocketAddr> {
+    let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
+    let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    match TcpListener::bind(v6) {
+        Ok(_) => Ok(v6),
+        Err(_) => TcpListener::bind(v4).map(|_| v4),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_or_refused_with_a_reason() {
+        let good = [("10s", 10_000), ("500ms", 500), ("2m", 120_000), ("1h", 3_600_000), ("0s", 0)];
+        for (text, millis) in good {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "10", "s", "-1s", "1.5s", "10 s", "10sec", "99999999999s", "é"] {
+            let reason = duration(text).expect_err(text);
+            assert!(reason.contains("such as 10s"), "{text}: {reason}");
+        }
+        assert!(positive("0ms").is_err());
+    }
+}

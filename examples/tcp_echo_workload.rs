@@ -1,0 +1,83 @@
+//! A pool over DNS for `_echo._tcp.test.com.`, and a load on it.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use qorb_driver::{DnsResolver, DnsResolverConfig, Policy, Pool, Runtime};
+use qorb_examples::options::{self, LoadOptions, RuntimeName};
+use qorb_examples::{EchoConnector, Load, OnSmol, OnTokio, Platform, Summary, Watch, probes};
+use tracing_subscriber::filter::LevelFilter;
+
+const SERVICE: &str = "_echo._tcp.test.com.";
+/// How often DNS is asked: more often than is the default, so that a change can be watched.
+const QUERY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A load on the echo servers that DNS knows as `_echo._tcp.test.com.`
+///
+/// Prints a line a second and ends with a summary in JSON. The exit code is 0 only if every claim that
+/// was made got served.
+#[derive(Debug, Parser)]
+#[command(name = "tcp_echo_workload")]
+struct Arguments {
+    #[command(flatten)]
+    load: LoadOptions,
+    /// A DNS server to ask (repeatable)
+    #[arg(long, value_name = "ADDR", default_value = "[::1]:1234")]
+    bootstrap: Vec<SocketAddr>,
+    /// Show no screen (there is none yet)
+    #[arg(long)]
+    headless: bool,
+    /// Log what happens to standard error
+    #[arg(long)]
+    tracing: bool,
+    /// Log everything to standard error
+    #[arg(long)]
+    super_tracing: bool,
+    /// Print commands that show this program's probes while it runs
+    #[arg(long)]
+    probes: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let level = match &arguments {
+        Arguments { super_tracing: true, .. } => LevelFilter::TRACE,
+        Arguments { tracing: true, .. } => LevelFilter::DEBUG,
+        Arguments { .. } => LevelFilter::OFF,
+    };
+    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
+    options::exit(match arguments.load.runtime {
+        RuntimeName::Tokio => OnTokio::run(work::<OnTokio>(&arguments)).unwrap_or_else(|e| Err(e.into())),
+        RuntimeName::Smol => OnSmol::run(work::<OnSmol>(&arguments)).unwrap_or_else(|e| Err(e.into())),
+    })
+}
+
+async fn work<P: Platform>(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
+    let options = &arguments.load;
+    let runtime = P::Runtime::current()?;
+    let config = DnsResolverConfig { query_interval: QUERY_INTERVAL, ..DnsResolverConfig::default() };
+    let resolver = DnsResolver::new(SERVICE, arguments.bootstrap.iter().copied(), config)?;
+    let connector = EchoConnector::<P::Tcp>::default();
+    let pool = Pool::new("tcp_echo_workload", resolver, connector, Policy::default())?;
+    if arguments.probes {
+        pool.probes()?;
+        print!("{}", probes::one_liners(&std::env::current_exe()?, std::process::id()));
+    }
+
+    let load = Load::start(&runtime, &pool, options.work());
+    let mut watch = Watch::new(&runtime);
+    watch.until(options.span, &pool, &load, |line| println!("{line}")).await;
+    let tally = load.finish().await;
+    pool.terminate().await;
+    println!("{} requests were cut off, and made again", tally.cut_off);
+    if let Some(error) = tally.latest_error.as_ref().filter(|_| tally.claims_failed > 0) {
+        eprintln!("the latest error: {error}");
+    }
+    let summary = Summary::new(P::NAME, tally);
+    println!("{summary}");
+    Ok(summary.is_good())
+}
