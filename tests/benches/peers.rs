@@ -1,7 +1,7 @@
 //! How fast a claim and its release are, beside the newest pools of others, in one process.
 //!
 //! ```text
-//! cargo bench -p qorb-tests --features peers --bench peers [-- --quick]
+//! cargo bench -p qorb-tests --features peers --bench peers [-- --quick] [--only NAME]
 //! ```
 //!
 //! Everybody hands out the same connection that does nothing, 16 of them, on tokio. Rounds are
@@ -183,6 +183,10 @@ fn main() {
             idle: Mutex::new(vec![7; SLOTS]),
         }),
     ];
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(at) = arguments.iter().position(|argument| argument == "--only") {
+        contenders.retain(|(figures, _)| arguments.get(at + 1).is_some_and(|name| name == figures.name));
+    }
     for _ in 0..rounds {
         for (figures, round) in &mut contenders {
             round(figures);

@@ -111,9 +111,6 @@ pub fn explore<W: World>(start: &W, sometimes: Sometimes, limit: usize) -> Repor
             }
         }
         depth += 1;
-        if std::env::var_os("LAYERS").is_some() {
-            eprintln!("layer {depth}: {}", layer.len());
-        }
     }
     Report {
         states: explorer.trail.len(),

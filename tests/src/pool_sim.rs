@@ -256,14 +256,10 @@ impl PoolSim {
 
     fn happen(&mut self, event: Event) {
         let _ = writeln!(self.transcript, "{}", transcript_event(&self.machine, self.now, &event));
-        let ended = match &event {
-            Event::Closed(slot)
-            | Event::Connected(slot, Err(_))
-            | Event::Returned(slot, Return::Detached) => Some(*slot),
-            _ => None,
-        };
-        if let Some(slot) = ended {
-            self.slots.remove(&slot);
+        if let Event::Closed(slot) | Event::Connected(slot, Err(_)) | Event::Returned(slot, Return::Detached) =
+            &event
+        {
+            self.slots.remove(slot);
         }
         let mut out = Vec::new();
         self.machine.handle(self.now, event, &mut out);

@@ -1,13 +1,16 @@
 //! An honest embedder of the pool machine, free to let anything happen, that checks the contract on
 //! every edge.
 
+mod next;
+mod rules;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::rc::Rc;
 
 use qorb_core::pool::{
-    Action, BackendId, ClaimId, Event, Failure, Line, Policy, PoolMachine, Return, SetConfig, SlotId,
-    SlotKind, Ticket, transcript_event,
+    Action, BackendId, ClaimId, Event, Line, Policy, PoolMachine, Return, SetConfig, SlotId, Ticket,
+    transcript_event,
 };
 use qorb_core::{Backend, Machine, Timestamp, dice};
 use std::time::Duration;
@@ -255,14 +258,12 @@ impl PoolWorld {
 
     /// The same event once more on a twin, with a clock that has gone back where that must not matter.
     fn check_determinism(&self, mut twin: PoolMachine, event: &Event, out: &[Action]) -> Result<(), String> {
-        let (rule, at) = match event {
-            Event::Tick => ("C1", self.now),
-            _ => ("C1 or C8", Timestamp::EPOCH),
-        };
+        let tick = *event == Event::Tick;
+        let (rule, at) = if tick { ("C1: ", self.now) } else { ("C1: or C8: ", Timestamp::EPOCH) };
         let mut again = Vec::with_capacity(out.len());
         twin.handle(at, event.clone(), &mut again);
-        ensure(again == out, || format!("{rule}: other actions the second time, at {at}: {again:?}"))?;
-        ensure(twin == self.machine, || format!("{rule}: another state the second time, at {at}"))
+        ensure(again == out, || format!("{rule}other actions the second time, at {at}: {again:?}"))?;
+        ensure(twin == self.machine, || format!("{rule}another state the second time, at {at}"))
     }
 
     /// What the embedder does before it tells the machine.
@@ -317,440 +318,44 @@ impl PoolWorld {
                 }
                 self.model(slot).place = Place::Shelf;
             }
-            Event::Connected(slot, result) => {
-                let model = self.model(slot);
-                let aborted = model.operation.take().is_some_and(|(_, aborted)| aborted);
-                model.place = Place::Shelf;
-                if result.is_err() {
-                    self.slots.remove(&slot);
-                } else if aborted {
-                    seen.see("an aborted connect succeeds all the same");
-                }
-            }
-            Event::Checked(slot, result) | Event::Recycled(slot, result) => {
-                self.model(slot).operation = None;
-                self.model(slot).place = if result.is_ok() { Place::Shelf } else { Place::Away };
-            }
-            Event::Closed(slot) => {
-                self.slots.remove(&slot);
-            }
+            Event::Connected(slot, _)
+            | Event::Checked(slot, _)
+            | Event::Recycled(slot, _)
+            | Event::Closed(slot) => self.prepare_end(slot, event, seen),
             Event::ShutDown => self.ended = true,
-            Event::Backends(_) | Event::Tick => {}
+            Event::Backends(ref set) => self.prepare_set(set, seen),
+            Event::Tick => {}
         }
-        if let Event::Backends(set) = event {
-            let before = self.published;
-            let numbered = (0..).zip(&*self.backends);
-            self.published = numbered.filter(|(_, of)| set.contains(of)).map(|(n, _)| 1 << n).sum();
-            let back = self.slots.values().any(|slot| {
-                let held = matches!(slot.place, Place::Fresh(_) | Place::Claimer);
-                held && self.published & !before & self.bit(slot.backend) != 0
-            });
-            if back {
-                seen.see("a backend returns while its connection is held");
-            }
+    }
+
+    /// An operation has ended; its connection is back with the embedder, if it left one.
+    fn prepare_end(&mut self, slot: SlotId, event: &Event, seen: &mut Sometimes) {
+        let model = self.model(slot);
+        let aborted = model.operation.take().is_some_and(|(_, aborted)| aborted);
+        let failed = matches!(event, Event::Checked(_, Err(_)) | Event::Recycled(_, Err(_)));
+        model.place = if failed { Place::Away } else { Place::Shelf };
+        if matches!(event, Event::Closed(_) | Event::Connected(_, Err(_))) {
+            self.slots.remove(&slot);
+        } else if aborted && matches!(event, Event::Connected(..)) {
+            seen.see("an aborted connect succeeds all the same");
+        }
+    }
+
+    fn prepare_set(&mut self, set: &[Backend], seen: &mut Sometimes) {
+        let before = self.published;
+        let numbered = (0..).zip(&*self.backends);
+        self.published = numbered.filter(|(_, of)| set.contains(of)).map(|(n, _)| 1 << n).sum();
+        let back = self.slots.values().any(|slot| {
+            let held = matches!(slot.place, Place::Fresh(_) | Place::Claimer);
+            held && self.published & !before & self.bit(slot.backend) != 0
+        });
+        if back {
+            seen.see("a backend returns while its connection is held");
         }
     }
 
     fn model(&mut self, slot: SlotId) -> &mut SlotModel {
         self.slots.get_mut(&slot).expect("the world asks only about slots that exist")
-    }
-
-    /// Does what the machine asks for, if it may ask for it.
-    fn perform(&mut self, action: &Action, event: &Event, seen: &mut Sometimes) -> Result<(), String> {
-        match *action {
-            Action::Connect(slot, backend) => self.perform_connect(slot, backend),
-            Action::Check(slot) => {
-                seen.see("a check runs");
-                self.start(slot, Operation::Check, &[Place::Shelf])
-            }
-            Action::Recycle(slot) => self.start(slot, Operation::Recycle, &[Place::Shelf]),
-            Action::Close(slot) => {
-                if *event == Event::Tick && self.slots.values().all(|slot| slot.operation.is_none()) {
-                    seen.see("the tick sheds a connection");
-                }
-                self.start(slot, Operation::Close, &[Place::Shelf, Place::Away])
-            }
-            Action::Abort(slot) => {
-                let model = self.slots.get_mut(&slot).ok_or("C3: abort of a slot that does not exist")?;
-                if let (Some((Operation::Recycle, false)), Event::Tick) = (model.operation, event) {
-                    seen.see("a recycle times out");
-                }
-                match &mut model.operation {
-                    Some((operation, aborted)) if *operation != Operation::Close && !*aborted => {
-                        *aborted = true;
-                        Ok(())
-                    }
-                    other => Err(format!("C3: abort of {slot:?} with {other:?} running")),
-                }
-            }
-            Action::Grant { claim, slot, ticket } => self.perform_grant(claim, slot, ticket, event, seen),
-            Action::Revoke(claim, slot) => self.perform_revoke(claim, slot, seen),
-            Action::Deny(claim, denial) => {
-                use qorb_core::pool::Denial;
-                match denial {
-                    Denial::TooManyWaiting => seen.see("a claim is denied for too many waiting"),
-                    Denial::AcquireFailed => seen.see("a claim is denied for on_acquire"),
-                    Denial::Terminated if *event == Event::ShutDown => {
-                        seen.see("shutdown denies a waiting claim");
-                    }
-                    _ => {}
-                }
-                self.perform_deny(claim)
-            }
-            Action::Stopped => {
-                ensure(self.ended && !self.stopped, || "C10: stopped twice or unasked".to_owned())?;
-                self.stopped = true;
-                let in_hands = |slot: &SlotModel| {
-                    matches!(slot.place, Place::Fresh(_) | Place::Claimer | Place::Acquiring { .. })
-                };
-                if !self.slots.is_empty() {
-                    seen.see("the pool stops with a handle out");
-                }
-                ensure(self.slots.values().all(in_hands), || "C10: stopped with work left".to_owned())
-            }
-            Action::Note(_) => Ok(()),
-        }
-    }
-
-    fn perform_connect(&mut self, slot: SlotId, backend: BackendId) -> Result<(), String> {
-        ensure(!self.ended, || "C10: a connect after the end".to_owned())?;
-        ensure(!self.slots.contains_key(&slot), || format!("C4: {slot:?} connects but exists"))?;
-        ensure(self.slots.len() < self.size.slots, || {
-            format!("C7: {} slots, and one more opens", self.slots.len())
-        })?;
-        let of = self.slots.values().filter(|slot| slot.backend == backend).count();
-        let max_count = self.machine.policy().set_config.max_count;
-        ensure(of < max_count, || format!("C7: {of} slots of {backend:?}, and one more opens"))?;
-        ensure(self.wanted(backend), || format!("C5: {backend:?} is dialled but not wanted"))?;
-        let operation = Some((Operation::Connect, false));
-        self.slots.insert(slot, SlotModel { backend, operation, place: Place::Away });
-        Ok(())
-    }
-
-    fn start(&mut self, slot: SlotId, operation: Operation, from: &[Place]) -> Result<(), String> {
-        ensure(!self.ended || operation == Operation::Close, || {
-            format!("C10: {operation:?} starts after the end")
-        })?;
-        let model = self.slots.get_mut(&slot).ok_or("C4: an operation on a slot that does not exist")?;
-        ensure(model.operation.is_none(), || {
-            format!("C4: {operation:?} starts on {slot:?} beside {:?}", model.operation)
-        })?;
-        ensure(from.contains(&model.place), || {
-            format!("C4: {operation:?} starts on {slot:?} whose connection is {:?}", model.place)
-        })?;
-        model.operation = Some((operation, false));
-        model.place = Place::Away;
-        Ok(())
-    }
-
-    fn perform_grant(
-        &mut self,
-        claim: ClaimId,
-        slot: SlotId,
-        ticket: Ticket,
-        event: &Event,
-        seen: &mut Sometimes,
-    ) -> Result<(), String> {
-        ensure(!self.ended, || "C10: a grant after the end".to_owned())?;
-        let at_once = *event == Event::Claim { claim, deadline: ticket.deadline };
-        let (ClaimModel::Waiting(arrival) | ClaimModel::Asking(arrival)) = self.claims[claim.0 as usize]
-        else {
-            return Err(format!("C5: {claim:?} is granted but {:?}", self.claims[claim.0 as usize]));
-        };
-        ensure(ticket.arrival == arrival, || format!("C12: {claim:?} lost its place in the order"))?;
-        let first = self.claims.iter().filter_map(|other| match other {
-            ClaimModel::Waiting(arrival) => Some(*arrival),
-            _ => None,
-        });
-        ensure(first.min().is_none_or(|first| arrival <= first), || {
-            format!("C12: {claim:?} overtakes somebody who waits")
-        })?;
-        let backend = self.slots.get(&slot).ok_or("C5: a slot is granted that does not exist")?.backend;
-        let wanted = self.wanted(backend);
-        let model = self.model(slot);
-        ensure(model.operation.is_none() && model.place == Place::Shelf && wanted, || {
-            format!("C5: {slot:?} is granted but not at rest on a wanted backend: {model:?}")
-        })?;
-        if at_once {
-            model.place = Place::Fresh(ticket);
-            self.claims[claim.0 as usize] = ClaimModel::Free;
-            seen.see("a claim is granted at once");
-        } else {
-            model.place = Place::Seat(claim, ticket);
-            self.claims[claim.0 as usize] = ClaimModel::Granted(arrival);
-            seen.see("a claim is granted after waiting");
-            if matches!(event, Event::Resume(_)) {
-                seen.see("a revoked claim resumes and is granted");
-            }
-            let failed = self.machine.census().any(|view| view.failures > 0);
-            if failed {
-                seen.see("a claim is granted after a connect failed");
-            }
-        }
-        Ok(())
-    }
-
-    fn perform_revoke(&mut self, claim: ClaimId, slot: SlotId, seen: &mut Sometimes) -> Result<(), String> {
-        match self.model(slot).place {
-            Place::Seat(of, _) if of == claim => {
-                seen.see("a grant is revoked");
-                self.model(slot).place = Place::Shelf;
-                if let ClaimModel::Granted(arrival) = self.claims[claim.0 as usize] {
-                    self.claims[claim.0 as usize] = ClaimModel::Revoked(arrival);
-                }
-                Ok(())
-            }
-            Place::Acquiring { claim: of, ticket, told: false, denied: false } if of == claim => {
-                seen.see("on_acquire is told to give up");
-                self.model(slot).place = Place::Acquiring { claim, ticket, told: true, denied: false };
-                Ok(())
-            }
-            place => Err(format!("C5: {claim:?} loses {slot:?}, which is {place:?}")),
-        }
-    }
-
-    fn perform_deny(&mut self, claim: ClaimId) -> Result<(), String> {
-        match self.claims[claim.0 as usize] {
-            ClaimModel::Asking(_) | ClaimModel::Waiting(_) => {}
-            // Only the end, or its own return after its deadline, denies a claim that does not queue.
-            ClaimModel::Revoked(_) => {
-                ensure(self.ended, || format!("C5: {claim:?} is denied without waiting"))?;
-            }
-            ClaimModel::Acquiring if self.ended => {
-                for slot in self.slots.values_mut() {
-                    if let Place::Acquiring { claim: of, ticket, told, denied: false } = slot.place
-                        && of == claim
-                    {
-                        slot.place = Place::Acquiring { claim, ticket, told, denied: true };
-                    }
-                }
-            }
-            other @ (ClaimModel::Free | ClaimModel::Granted(_) | ClaimModel::Acquiring) => {
-                return Err(format!("C5: {claim:?} is denied but {other:?}"));
-            }
-        }
-        self.claims[claim.0 as usize] = ClaimModel::Free;
-        Ok(())
-    }
-
-    /// What has to be true once all actions are carried out.
-    fn conclude(&mut self, without_before: usize) -> Result<(), String> {
-        for index in 0..self.claims.len() {
-            if let ClaimModel::Asking(arrival) = self.claims[index] {
-                let most = self.machine.policy().max_waiting;
-                ensure(without_before < most, || format!("C7: a claim queues behind {without_before}"))?;
-                self.claims[index] = ClaimModel::Waiting(arrival);
-            }
-        }
-        for (slot, model) in &self.slots {
-            let kind = self.machine.slot_kind(*slot);
-            let kind = kind.ok_or_else(|| format!("C3: {slot:?} is forgotten with {model:?}"))?;
-            let fits = match kind {
-                SlotKind::Connecting => model.operation == Some((Operation::Connect, false)),
-                SlotKind::Checking => model.operation == Some((Operation::Check, false)),
-                SlotKind::Recycling => model.operation == Some((Operation::Recycle, false)),
-                SlotKind::Closing => model.operation == Some((Operation::Close, false)),
-                SlotKind::Aborting => model.operation.is_some_and(|(_, aborted)| aborted),
-                SlotKind::Unclaimed => model.operation.is_none() && model.place == Place::Shelf,
-                SlotKind::Granted => matches!(model.place, Place::Seat(..)),
-                SlotKind::Acquiring => matches!(model.place, Place::Acquiring { .. }),
-                SlotKind::Claimed => matches!(model.place, Place::Fresh(_) | Place::Claimer),
-            };
-            ensure(fits, || format!("C3: {slot:?} is {kind:?}, but in truth {model:?}"))?;
-        }
-        let known = self.machine.wanted().total() + self.machine.draining().total();
-        ensure(known as usize == self.slots.len(), || {
-            format!("C3: the machine knows {known} slots of {}", self.slots.len())
-        })
-    }
-
-    fn check_state(&self) -> Result<(), String> {
-        if let Some(deadline) = self.machine.deadline() {
-            ensure(deadline > self.now, || {
-                format!("C2: the deadline {deadline} is not later than {}", self.now)
-            })?;
-        }
-        self.machine.audit()?;
-        if self.ended {
-            let without = self.claims.iter().any(|claim| *claim != ClaimModel::Free);
-            ensure(!without, || format!("C10: somebody is left waiting: {:?}", self.claims))?;
-            let working = self
-                .slots
-                .values()
-                .any(|slot| slot.operation.is_some() || matches!(slot.place, Place::Shelf | Place::Seat(..)));
-            ensure(working || self.stopped, || "C10: nothing is left to do, but no stop".to_owned())?;
-        } else if self.waiting() > 0 {
-            let views: Vec<_> = self.machine.census().collect();
-            let sound = views.iter().any(|view| view.in_set && !view.suspect && view.counts.connected() > 0);
-            let idle = views.iter().find(|view| {
-                view.in_set && (!view.suspect || !sound) && view.counts.of(SlotKind::Unclaimed) > 0
-            });
-            ensure(idle.is_none(), || format!("C6: somebody waits beside {idle:?}"))?;
-        }
-        Ok(())
-    }
-
-    fn notice(&self, seen: &mut Sometimes) {
-        let running = |wanted| self.slots.values().any(|slot| slot.operation == Some((wanted, false)));
-        if running(Operation::Close) && running(Operation::Connect) {
-            seen.see("a close is pending while another slot connects");
-        }
-        let views: Vec<_> = self.machine.census().collect();
-        if views.iter().any(|view| view.failures > 0 && view.counts.connected() > 0) {
-            seen.see("a probe succeeds");
-        }
-        let full = self.slots.len() == self.size.slots;
-        if full
-            && running(Operation::Close)
-            && views.iter().any(|view| view.in_set && view.counts.total() == 0)
-        {
-            seen.see("a slot is moved at the cap");
-        }
-        if self.waiting() > 0
-            && views.iter().any(|view| view.in_set && view.counts.of(SlotKind::Unclaimed) > 0)
-        {
-            seen.see("a suspect is passed over");
-        }
-    }
-
-    /// Everything that can happen, so that a random walk can draw from it too.
-    #[must_use]
-    pub fn possible(&self) -> Vec<Event> {
-        let mut events = Vec::new();
-        if !self.ended {
-            let every = (1 << self.size.backends) - 1;
-            for published in 0..=every {
-                let allowed = self.freedom.membership || (published == every && self.published == 0);
-                if allowed && published != self.published {
-                    events.push(Event::Backends(self.set(published)));
-                }
-            }
-            if self.freedom.shutdown {
-                events.push(Event::ShutDown);
-            }
-        }
-        if self.outstanding() < self.size.claims
-            && let Some(claim) = self.free_claim()
-        {
-            let timeout = self.machine.policy().claim_timeout;
-            // The first claim is patient, so that C9 and C11 mean something; another may give up.
-            let gives_up = claim.0 > 0 && self.freedom.deadlines;
-            let deadline = if gives_up { self.now.after(timeout) } else { Timestamp::NEVER };
-            events.push(Event::Claim { claim, deadline });
-            events.push(Event::Claim { claim, deadline: self.now });
-        }
-        for (index, claim) in (0..).map(ClaimId).zip(&self.claims) {
-            match claim {
-                ClaimModel::Waiting(_) => events.push(Event::Cancelled(index)),
-                ClaimModel::Granted(_) => events.extend([Event::Fetched(index), Event::Cancelled(index)]),
-                ClaimModel::Revoked(_) => events.extend([Event::Resume(index), Event::Cancelled(index)]),
-                ClaimModel::Free | ClaimModel::Asking(_) | ClaimModel::Acquiring => {}
-            }
-        }
-        for (slot, model) in &self.slots {
-            self.possible_of_slot(*slot, model, &mut events);
-        }
-        if self.machine.deadline().is_some() {
-            events.push(Event::Tick);
-        }
-        events
-    }
-
-    fn possible_of_slot(&self, slot: SlotId, model: &SlotModel, events: &mut Vec<Event>) {
-        match model.operation {
-            Some((Operation::Close, _)) => events.push(Event::Closed(slot)),
-            Some((operation, aborted)) => {
-                let completed = |result| match operation {
-                    Operation::Connect => Event::Connected(slot, result),
-                    Operation::Check => Event::Checked(slot, result),
-                    Operation::Recycle | Operation::Close => Event::Recycled(slot, result),
-                };
-                let failure = if aborted { Failure::Aborted } else { Failure::Error };
-                events.extend([completed(Ok(())), completed(Err(failure))]);
-            }
-            None => {}
-        }
-        match model.place {
-            Place::Claimer => {
-                let hows = [Return::Intact, Return::Recycling, Return::Broken, Return::Detached];
-                events.extend(hows.map(|how| Event::Returned(slot, how)));
-            }
-            Place::Fresh(ticket) => {
-                let hows = [Return::Intact, Return::Recycling, Return::Broken, Return::Detached];
-                events.extend(hows.map(|how| Event::Returned(slot, how)));
-                if let Some(claim) = self.free_claim().filter(|_| self.freedom.acquire) {
-                    let failure = Failure::Error;
-                    events.push(Event::AcquirePending { slot, claim, ticket });
-                    events.push(Event::AcquireFailed { slot, claim, ticket, failure });
-                }
-            }
-            Place::Acquiring { denied: true, .. } => events.push(Event::Returned(slot, Return::Abandoned)),
-            Place::Acquiring { claim, ticket, told, .. } => {
-                events.push(Event::Returned(slot, Return::Abandoned));
-                let failure = if told { Failure::TimedOut } else { Failure::Error };
-                events.push(Event::AcquireFailed { slot, claim, ticket, failure });
-                if !told {
-                    events.push(Event::Acquired(slot));
-                }
-            }
-            Place::Away | Place::Shelf | Place::Seat(..) => {}
-        }
-    }
-
-    /// From here on the world behaves (`only`: that backend does, and the others answer nothing), and
-    /// whoever waits without a deadline has to be served.
-    fn serves_everybody(mut self, only: Option<u16>) -> Result<(), String> {
-        self.trusting = true;
-        let rule = if only.is_some() { "C11" } else { "C9" };
-        let mut ignored = Sometimes::new(SOMETIMES);
-        if self.published == 0 {
-            self.step(Event::Backends(self.set(1)), &mut ignored)?;
-        }
-        for _ in 0..200 {
-            if self.waiting() == 0 {
-                return Ok(());
-            }
-            let event = self.behaving(only);
-            self.step(event, &mut ignored).map_err(|broken| format!("{broken} (while behaving)"))?;
-        }
-        Err(format!("{rule}: somebody waits for ever: {:?} {:?} behaving: {only:?}", self.claims, self.slots))
-    }
-
-    /// The next thing that happens when the world behaves: whatever can end well does, and only when
-    /// nothing is left to end does time pass.
-    fn behaving(&self, only: Option<u16>) -> Event {
-        for (claim, model) in (0..).map(ClaimId).zip(&self.claims) {
-            if matches!(model, ClaimModel::Granted(_)) {
-                return Event::Fetched(claim);
-            }
-        }
-        for (slot, model) in &self.slots {
-            let slot = *slot;
-            let answers = only.is_none_or(|only| self.bit(model.backend) == 1 << only);
-            match (model.operation, model.place) {
-                (Some((Operation::Close, _)), _) => return Event::Closed(slot),
-                (Some((Operation::Connect, true)), _) => {
-                    return Event::Connected(slot, Err(Failure::Aborted));
-                }
-                (Some((Operation::Check, true)), _) => return Event::Checked(slot, Err(Failure::Aborted)),
-                (Some((Operation::Recycle, true)), _) => {
-                    return Event::Recycled(slot, Err(Failure::Aborted));
-                }
-                (Some((Operation::Connect, _)), _) if answers => return Event::Connected(slot, Ok(())),
-                (Some((Operation::Check, _)), _) if answers => return Event::Checked(slot, Ok(())),
-                (Some((Operation::Recycle, _)), _) if answers => return Event::Recycled(slot, Ok(())),
-                (_, Place::Fresh(_) | Place::Claimer) => return Event::Returned(slot, Return::Intact),
-                (_, Place::Acquiring { denied: true, .. }) => {
-                    return Event::Returned(slot, Return::Abandoned);
-                }
-                (_, Place::Acquiring { claim, ticket, told: true, .. }) => {
-                    return Event::AcquireFailed { slot, claim, ticket, failure: Failure::TimedOut };
-                }
-                (_, Place::Acquiring { .. }) => return Event::Acquired(slot),
-                (_, Place::Away | Place::Shelf | Place::Seat(..)) => {}
-            }
-        }
-        Event::Tick
     }
 }
 

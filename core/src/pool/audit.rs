@@ -71,9 +71,11 @@ impl PoolMachine {
         }
         for (claim, _, standing) in self.queue.all() {
             let (Standing::Granted(slot) | Standing::Acquiring(slot)) = standing else { continue };
-            let of = match self.slots.at(slot).state {
-                SlotState::Granted { claim, .. } | SlotState::Acquiring { claim, .. } => Some(claim),
-                _ => None,
+            let state = self.slots.at(slot).state;
+            let of = if let SlotState::Granted { claim, .. } | SlotState::Acquiring { claim, .. } = state {
+                Some(claim)
+            } else {
+                None
             };
             ensure!(of == Some(claim), "C13: {claim:?} has {slot:?}, which has {of:?}");
         }

@@ -10,6 +10,7 @@ const LARGER: [&str; 3] = [
     "a suspect is passed over",
 ];
 
+#[expect(clippy::print_stdout, reason = "the size of what was explored is a result")]
 fn walk(size: Size, limit: usize) -> Report {
     let report = explore(&PoolWorld::new(size, Freedom::ALL), Sometimes::new(SOMETIMES), limit);
     if let Some(violation) = report.violation {

@@ -1,5 +1,6 @@
 //! The pool machine.
 
+mod better;
 mod explore;
 mod scenarios;
 mod stories;

@@ -1,0 +1,269 @@
+//! The contract, checked on what the machine asks for and on the state it leaves.
+
+use qorb_core::Machine;
+use qorb_core::pool::{Action, BackendId, ClaimId, Denial, Event, SlotId, SlotKind, Ticket};
+
+use super::{ClaimModel, Operation, Place, PoolWorld, SlotModel, ensure};
+use crate::explore::Sometimes;
+
+impl PoolWorld {
+    /// Does what the machine asks for, if it may ask for it.
+    pub(super) fn perform(
+        &mut self,
+        action: &Action,
+        event: &Event,
+        seen: &mut Sometimes,
+    ) -> Result<(), String> {
+        match *action {
+            Action::Connect(slot, backend) => self.perform_connect(slot, backend),
+            Action::Check(slot) => {
+                seen.see("a check runs");
+                self.start(slot, Operation::Check, &[Place::Shelf])
+            }
+            Action::Recycle(slot) => self.start(slot, Operation::Recycle, &[Place::Shelf]),
+            Action::Close(slot) => {
+                if *event == Event::Tick && self.slots.values().all(|slot| slot.operation.is_none()) {
+                    seen.see("the tick sheds a connection");
+                }
+                self.start(slot, Operation::Close, &[Place::Shelf, Place::Away])
+            }
+            Action::Abort(slot) => {
+                let model = self.slots.get_mut(&slot).ok_or("C3: abort of a slot that does not exist")?;
+                if let (Some((Operation::Recycle, false)), Event::Tick) = (model.operation, event) {
+                    seen.see("a recycle times out");
+                }
+                match &mut model.operation {
+                    Some((operation, aborted)) if *operation != Operation::Close && !*aborted => {
+                        *aborted = true;
+                        Ok(())
+                    }
+                    other => Err(format!("C3: abort of {slot:?} with {other:?} running")),
+                }
+            }
+            Action::Grant { claim, slot, ticket } => self.perform_grant(claim, slot, ticket, event, seen),
+            Action::Revoke(claim, slot) => self.perform_revoke(claim, slot, seen),
+            Action::Deny(claim, denial) => {
+                if denial == Denial::TooManyWaiting {
+                    seen.see("a claim is denied for too many waiting");
+                } else if denial == Denial::AcquireFailed {
+                    seen.see("a claim is denied for on_acquire");
+                } else if denial == Denial::Terminated && *event == Event::ShutDown {
+                    seen.see("shutdown denies a waiting claim");
+                }
+                self.perform_deny(claim)
+            }
+            Action::Stopped => {
+                ensure(self.ended && !self.stopped, || "C10: stopped twice or unasked".to_owned())?;
+                self.stopped = true;
+                let in_hands = |slot: &SlotModel| {
+                    matches!(slot.place, Place::Fresh(_) | Place::Claimer | Place::Acquiring { .. })
+                };
+                if !self.slots.is_empty() {
+                    seen.see("the pool stops with a handle out");
+                }
+                ensure(self.slots.values().all(in_hands), || "C10: stopped with work left".to_owned())
+            }
+            Action::Note(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn perform_connect(&mut self, slot: SlotId, backend: BackendId) -> Result<(), String> {
+        ensure(!self.ended, || "C10: a connect after the end".to_owned())?;
+        ensure(!self.slots.contains_key(&slot), || format!("C4: {slot:?} connects but exists"))?;
+        ensure(self.slots.len() < self.size.slots, || {
+            format!("C7: {} slots, and one more opens", self.slots.len())
+        })?;
+        let of = self.slots.values().filter(|slot| slot.backend == backend).count();
+        let max_count = self.machine.policy().set_config.max_count;
+        ensure(of < max_count, || format!("C7: {of} slots of {backend:?}, and one more opens"))?;
+        ensure(self.wanted(backend), || format!("C5: {backend:?} is dialled but not wanted"))?;
+        let operation = Some((Operation::Connect, false));
+        self.slots.insert(slot, SlotModel { backend, operation, place: Place::Away });
+        Ok(())
+    }
+
+    fn start(&mut self, slot: SlotId, operation: Operation, from: &[Place]) -> Result<(), String> {
+        ensure(!self.ended || operation == Operation::Close, || {
+            format!("C10: {operation:?} starts after the end")
+        })?;
+        let model = self.slots.get_mut(&slot).ok_or("C4: an operation on a slot that does not exist")?;
+        ensure(model.operation.is_none(), || {
+            format!("C4: {operation:?} starts on {slot:?} beside {:?}", model.operation)
+        })?;
+        ensure(from.contains(&model.place), || {
+            format!("C4: {operation:?} starts on {slot:?} whose connection is {:?}", model.place)
+        })?;
+        model.operation = Some((operation, false));
+        model.place = Place::Away;
+        Ok(())
+    }
+
+    pub(super) fn perform_grant(
+        &mut self,
+        claim: ClaimId,
+        slot: SlotId,
+        ticket: Ticket,
+        event: &Event,
+        seen: &mut Sometimes,
+    ) -> Result<(), String> {
+        ensure(!self.ended, || "C10: a grant after the end".to_owned())?;
+        let at_once = *event == Event::Claim { claim, deadline: ticket.deadline };
+        let (ClaimModel::Waiting(arrival) | ClaimModel::Asking(arrival)) = self.claims[claim.0 as usize]
+        else {
+            return Err(format!("C5: {claim:?} is granted but {:?}", self.claims[claim.0 as usize]));
+        };
+        ensure(ticket.arrival == arrival, || format!("C12: {claim:?} lost its place in the order"))?;
+        let overtakes =
+            |other: &ClaimModel| matches!(other, ClaimModel::Waiting(before) if *before < arrival);
+        ensure(!self.claims.iter().any(overtakes), || {
+            format!("C12: {claim:?} overtakes somebody who waits")
+        })?;
+        let backend = self.slots.get(&slot).ok_or("C5: a slot is granted that does not exist")?.backend;
+        let wanted = self.wanted(backend);
+        let model = self.model(slot);
+        ensure(model.operation.is_none() && model.place == Place::Shelf && wanted, || {
+            format!("C5: {slot:?} is granted but not at rest on a wanted backend: {model:?}")
+        })?;
+        if at_once {
+            model.place = Place::Fresh(ticket);
+            self.claims[claim.0 as usize] = ClaimModel::Free;
+            seen.see("a claim is granted at once");
+        } else {
+            model.place = Place::Seat(claim, ticket);
+            self.claims[claim.0 as usize] = ClaimModel::Granted(arrival);
+            seen.see("a claim is granted after waiting");
+            if matches!(event, Event::Resume(_)) {
+                seen.see("a revoked claim resumes and is granted");
+            }
+            let failed = self.machine.census().any(|view| view.failures > 0);
+            if failed {
+                seen.see("a claim is granted after a connect failed");
+            }
+        }
+        Ok(())
+    }
+
+    fn perform_revoke(&mut self, claim: ClaimId, slot: SlotId, seen: &mut Sometimes) -> Result<(), String> {
+        let place = self.model(slot).place;
+        if let Place::Acquiring { claim: of, ticket, told: false, denied: false } = place
+            && of == claim
+        {
+            seen.see("on_acquire is told to give up");
+            self.model(slot).place = Place::Acquiring { claim, ticket, told: true, denied: false };
+            return Ok(());
+        }
+        ensure(matches!(place, Place::Seat(of, _) if of == claim), || {
+            format!("C5: {claim:?} loses {slot:?}, which is {place:?}")
+        })?;
+        seen.see("a grant is revoked");
+        self.model(slot).place = Place::Shelf;
+        if let ClaimModel::Granted(arrival) = self.claims[claim.0 as usize] {
+            self.claims[claim.0 as usize] = ClaimModel::Revoked(arrival);
+        }
+        Ok(())
+    }
+
+    fn perform_deny(&mut self, claim: ClaimId) -> Result<(), String> {
+        match self.claims[claim.0 as usize] {
+            ClaimModel::Asking(_) | ClaimModel::Waiting(_) => {}
+            // Only the end, or its own return after its deadline, denies a claim that does not queue.
+            ClaimModel::Revoked(_) => {
+                ensure(self.ended, || format!("C5: {claim:?} is denied without waiting"))?;
+            }
+            ClaimModel::Acquiring if self.ended => {
+                for slot in self.slots.values_mut() {
+                    if let Place::Acquiring { claim: of, ticket, told, denied: false } = slot.place
+                        && of == claim
+                    {
+                        slot.place = Place::Acquiring { claim, ticket, told, denied: true };
+                    }
+                }
+            }
+            other @ (ClaimModel::Free | ClaimModel::Granted(_) | ClaimModel::Acquiring) => {
+                return Err(format!("C5: {claim:?} is denied but {other:?}"));
+            }
+        }
+        self.claims[claim.0 as usize] = ClaimModel::Free;
+        Ok(())
+    }
+
+    /// What has to be true once all actions are carried out.
+    pub(super) fn conclude(&mut self, without_before: usize) -> Result<(), String> {
+        for index in 0..self.claims.len() {
+            if let ClaimModel::Asking(arrival) = self.claims[index] {
+                let most = self.machine.policy().max_waiting;
+                ensure(without_before < most, || format!("C7: a claim queues behind {without_before}"))?;
+                self.claims[index] = ClaimModel::Waiting(arrival);
+            }
+        }
+        for (slot, model) in &self.slots {
+            let kind = self.machine.slot_kind(*slot);
+            let kind = kind.ok_or_else(|| format!("C3: {slot:?} is forgotten with {model:?}"))?;
+            let fits = match kind {
+                SlotKind::Connecting => model.operation == Some((Operation::Connect, false)),
+                SlotKind::Checking => model.operation == Some((Operation::Check, false)),
+                SlotKind::Recycling => model.operation == Some((Operation::Recycle, false)),
+                SlotKind::Closing => model.operation == Some((Operation::Close, false)),
+                SlotKind::Aborting => model.operation.is_some_and(|(_, aborted)| aborted),
+                SlotKind::Unclaimed => model.operation.is_none() && model.place == Place::Shelf,
+                SlotKind::Granted => matches!(model.place, Place::Seat(..)),
+                SlotKind::Acquiring => matches!(model.place, Place::Acquiring { .. }),
+                SlotKind::Claimed => matches!(model.place, Place::Fresh(_) | Place::Claimer),
+            };
+            ensure(fits, || format!("C3: {slot:?} is {kind:?}, but in truth {model:?}"))?;
+        }
+        let known = self.machine.wanted().total() + self.machine.draining().total();
+        ensure(known as usize == self.slots.len(), || {
+            format!("C3: the machine knows {known} slots of {}", self.slots.len())
+        })
+    }
+
+    pub(super) fn check_state(&self) -> Result<(), String> {
+        if let Some(deadline) = self.machine.deadline() {
+            ensure(deadline > self.now, || {
+                format!("C2: the deadline {deadline} is not later than {}", self.now)
+            })?;
+        }
+        self.machine.audit()?;
+        if self.ended {
+            let without = self.claims.iter().any(|claim| *claim != ClaimModel::Free);
+            ensure(!without, || format!("C10: somebody is left waiting: {:?}", self.claims))?;
+            let working = self
+                .slots
+                .values()
+                .any(|slot| slot.operation.is_some() || matches!(slot.place, Place::Shelf | Place::Seat(..)));
+            ensure(working || self.stopped, || "C10: nothing is left to do, but no stop".to_owned())?;
+        } else if self.waiting() > 0 {
+            let views: Vec<_> = self.machine.census().collect();
+            let sound = views.iter().any(|view| view.in_set && !view.suspect && view.counts.connected() > 0);
+            let idle = views.iter().find(|view| {
+                view.in_set && (!view.suspect || !sound) && view.counts.of(SlotKind::Unclaimed) > 0
+            });
+            ensure(idle.is_none(), || format!("C6: somebody waits beside {idle:?}"))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn notice(&self, seen: &mut Sometimes) {
+        let running = |wanted| self.slots.values().any(|slot| slot.operation == Some((wanted, false)));
+        if running(Operation::Close) && running(Operation::Connect) {
+            seen.see("a close is pending while another slot connects");
+        }
+        let views: Vec<_> = self.machine.census().collect();
+        if views.iter().any(|view| view.failures > 0 && view.counts.connected() > 0) {
+            seen.see("a probe succeeds");
+        }
+        let full = self.slots.len() == self.size.slots;
+        if full
+            && running(Operation::Close)
+            && views.iter().any(|view| view.in_set && view.counts.total() == 0)
+        {
+            seen.see("a slot is moved at the cap");
+        }
+        if self.waiting() > 0
+            && views.iter().any(|view| view.in_set && view.counts.of(SlotKind::Unclaimed) > 0)
+        {
+            seen.see("a suspect is passed over");
+        }
+    }
+}

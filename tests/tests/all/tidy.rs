@@ -1,0 +1,155 @@
+//! The house rules that a program can check.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The longest file and the longest function, in lines. A table of cases may be longer than a function.
+const FILE: usize = 500;
+const FUNCTION: usize = 70;
+const TABLES: [&str; 1] = ["meanings"];
+
+fn root() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().expect("the tests are a folder of the workspace").to_owned()
+}
+
+/// Every file below the root whose name ends so, but for what is built and what is hidden.
+fn paths(ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder can be read") {
+            let path = entry.expect("an entry can be read").path();
+            let name = path.file_name().and_then(|name| name.to_str()).expect("a name in UTF-8").to_owned();
+            if path.is_dir() {
+                if name != "target" && !name.starts_with('.') {
+                    folders.push(path);
+                }
+            } else if name.ends_with(ending) && !name.starts_with("scratch_") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// Every source file, by its path below the root, and its text.
+fn sources() -> Vec<(String, String)> {
+    let read = |path: PathBuf| {
+        let below = path.strip_prefix(root()).expect("it is below the root").display().to_string();
+        (below, fs::read_to_string(&path).expect("a source file can be read"))
+    };
+    paths(".rs").into_iter().map(read).collect()
+}
+
+#[test]
+fn no_file_outgrows_its_story() {
+    for (path, text) in sources() {
+        let lines = text.lines().count();
+        assert!(lines <= FILE, "{path} has {lines} lines: split it");
+    }
+}
+
+#[test]
+fn every_function_fits_a_screen() {
+    for (path, text) in sources() {
+        let mut open: Option<(usize, String, usize)> = None;
+        for (number, line) in text.lines().enumerate() {
+            let indent = line.len() - line.trim_start().len();
+            let starts = line.trim_start().split("fn ").next().is_some_and(|before| {
+                let word =
+                    |word: &str| ["", "pub", "pub(crate)", "pub(super)", "async", "const"].contains(&word);
+                line.contains("fn ") && before.split(' ').all(word)
+            });
+            if starts {
+                let name = line.split("fn ").nth(1).and_then(|rest| rest.split(['(', '<']).next());
+                open = Some((number, name.unwrap_or_default().to_owned(), indent));
+            } else if let Some((from, name, at)) = &open
+                && indent == *at
+                && line.trim_start().starts_with('}')
+            {
+                let lines = number - from + 1;
+                let table = TABLES.contains(&name.as_str());
+                assert!(table || lines <= FUNCTION, "{path}: {name} has {lines} lines");
+                open = None;
+            }
+        }
+    }
+}
+
+#[test]
+fn no_test_sleeps() {
+    let forbidden = ["thread::sleep", "time::sleep(", "Timer::after("];
+    for (path, text) in sources() {
+        let tests = path.starts_with("tests/tests") || path.starts_with("tests/src");
+        let speaks_of_it = path.ends_with("tidy.rs");
+        let sleeps = forbidden.iter().find(|call| text.contains(*call));
+        assert!(!tests || speaks_of_it || sleeps.is_none(), "{path} sleeps: {sleeps:?}");
+    }
+}
+
+#[test]
+fn only_one_file_of_the_core_names_hickory() {
+    for (path, text) in sources() {
+        let core = path.starts_with("core/");
+        let named = text.contains("hickory_proto::");
+        assert!(!core || !named || path == "core/src/dns/wire.rs", "{path} names hickory_proto");
+    }
+}
+
+#[test]
+fn only_the_adapters_name_a_runtime() {
+    for (path, text) in sources().into_iter().filter(|(path, _)| path.starts_with("core/")) {
+        for runtime in ["tokio::", "smol::", "async_io::"] {
+            let mut code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            assert_eq!(code.find(|line| line.contains(runtime)), None, "{path} names a runtime");
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_is_allowed_in_the_probes_alone() {
+    for (path, text) in sources() {
+        let allows = text.contains(concat!("allow(", "unsafe_code"));
+        assert!(!allows || path == "core/driver/src/probes.rs", "{path} allows unsafe code");
+    }
+}
+
+#[test]
+fn every_rule_of_the_contract_is_named_where_it_is_checked() {
+    let checks: String = sources()
+        .into_iter()
+        .filter(|(path, _)| path.starts_with("tests/") || path == "core/src/pool/audit.rs")
+        .map(|(_, text)| text)
+        .collect();
+    for rule in 1..=13 {
+        assert!(
+            checks.contains(&format!("C{rule}: ")) || checks.contains(&format!("\"C{rule}\"")),
+            "C{rule}"
+        );
+    }
+}
+
+#[test]
+fn every_scenario_is_named_by_a_test() {
+    let tests: String = sources()
+        .into_iter()
+        .filter(|(path, _)| path.starts_with("tests/tests"))
+        .map(|(_, text)| text)
+        .collect();
+    for number in 1..=44 {
+        // Frames and the stats server come with the feature that serves them.
+        if number != 21 {
+            let named =
+                tests.contains(&format!("fn s{number:02}_")) || tests.contains(&format!("_s{number:02}_"));
+            assert!(named, "no test is named after scenario {number}");
+        }
+    }
+}
+
+#[test]
+fn no_snapshot_is_left_unreviewed() {
+    for ending in [".snap.new", ".pending-snap"] {
+        assert_eq!(paths(ending), Vec::<PathBuf>::new());
+    }
+}
