@@ -153,3 +153,26 @@ fn no_snapshot_is_left_unreviewed() {
         assert_eq!(paths(ending), Vec::<PathBuf>::new());
     }
 }
+
+#[test]
+fn the_snippets_of_the_readme_are_the_files_they_come_from() {
+    let readme = fs::read_to_string(root().join("README.adoc")).expect("there is a readme");
+    let mut snippets = 0;
+    for block in readme.split("// file: ").skip(1) {
+        let (path, rest) = block.split_once('\n').expect("a path on a line of its own");
+        let snippet = rest.split("----\n").nth(1).expect("a block between two lines of dashes");
+        let file = fs::read_to_string(root().join(path)).expect("the file that is shown exists");
+        assert_eq!(snippet, file, "README.adoc shows another {path}");
+        snippets += 1;
+    }
+    assert!(snippets > 0);
+}
+
+#[test]
+fn every_file_that_the_readme_names_exists() {
+    let readme = fs::read_to_string(root().join("README.adoc")).expect("there is a readme");
+    let quoted = readme.split('`').skip(1).step_by(2);
+    for path in quoted.filter(|word| word.contains('/') && word.ends_with(".rs")) {
+        assert!(root().join(path).exists(), "README.adoc names {path}");
+    }
+}
