@@ -71,9 +71,9 @@ async fn show<P: Platform>(options: &LoadOptions) -> Result<bool, Box<dyn Error>
     load.tally().await_answer(victim, runtime.now());
 
     watch.until(options.span, &pool, &load, tell).await;
-    let tally = load.finish().await;
+    let tally = load.finish(&runtime, &pool).await;
     pool.terminate().await;
-    println!("{} requests were cut off, and made again", tally.cut_off);
+    println!("{} requests were cut off, and made again", tally.cut_off.len());
     if let Some(error) = tally.latest_error.as_ref().filter(|_| tally.claims_failed > 0) {
         eprintln!("the latest error: {error}");
     }

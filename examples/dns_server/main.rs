@@ -42,7 +42,7 @@ fn main() -> ExitCode {
 
 fn serve(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     let Arguments { address, target } = arguments;
-    let cannot = |error| format!("cannot listen at {address}: {error}");
+    let cannot = |error| format!("cannot serve at {address}: {error}");
     let targets = target.iter().map(|(name, address)| (name.as_str(), *address));
     let server = DnsServer::start(*address, "_echo._tcp.test.com.", targets).map_err(cannot)?;
     println!("listening at {}", server.address());

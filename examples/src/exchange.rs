@@ -7,32 +7,42 @@ use std::io;
 use qorb_driver::{Backend, Connector};
 
 /// A connection to an echo server.
-pub trait Exchange: Send + 'static {
+pub trait Exchange: fmt::Debug + Send + 'static {
+    /// Sends `request`, and reads the first `length` bytes of what comes back.
+    ///
+    /// # Errors
+    ///
+    /// The connection failed, or something else came back.
+    fn exchange_part(&mut self, request: &[u8], length: usize)
+    -> impl Future<Output = io::Result<()>> + Send;
+
     /// Sends `request`, and reads that much back.
     ///
     /// # Errors
     ///
     /// The connection failed, or something else came back.
-    fn exchange(&mut self, request: &[u8]) -> impl Future<Output = io::Result<()>> + Send;
+    fn exchange(&mut self, request: &[u8]) -> impl Future<Output = io::Result<()>> + Send {
+        self.exchange_part(request, request.len())
+    }
 }
 
 impl Exchange for tokio::net::TcpStream {
-    async fn exchange(&mut self, request: &[u8]) -> io::Result<()> {
+    async fn exchange_part(&mut self, request: &[u8], length: usize) -> io::Result<()> {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         self.write_all(request).await?;
-        let mut answer = vec![0; request.len()];
+        let mut answer = vec![0; length];
         self.read_exact(&mut answer).await?;
-        compare(request, &answer)
+        compare(&request[..length], &answer)
     }
 }
 
 impl Exchange for smol::net::TcpStream {
-    async fn exchange(&mut self, request: &[u8]) -> io::Result<()> {
+    async fn exchange_part(&mut self, request: &[u8], length: usize) -> io::Result<()> {
         use smol::io::{AsyncReadExt, AsyncWriteExt};
         self.write_all(request).await?;
-        let mut answer = vec![0; request.len()];
+        let mut answer = vec![0; length];
         self.read_exact(&mut answer).await?;
-        compare(request, &answer)
+        compare(&request[..length], &answer)
     }
 }
 

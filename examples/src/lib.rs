@@ -22,7 +22,7 @@ mod watch;
 pub use dns::DnsServer;
 pub use echo::EchoServer;
 pub use exchange::{EchoConnector, Exchange};
-pub use load::{Load, Tally, Work};
+pub use load::{Load, Tally, Work, describe};
 pub use platform::{OnSmol, OnTokio, Platform};
 pub use summary::Summary;
 pub use watch::Watch;

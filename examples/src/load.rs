@@ -13,6 +13,8 @@ use crate::exchange::Exchange;
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long claims may still wait when time is up.
+const GRACE: Duration = Duration::from_secs(5);
 /// How long a claimer rests after it was denied: some denials come at once.
 const REST: Duration = Duration::from_millis(100);
 
@@ -34,8 +36,9 @@ pub struct Tally {
     pub claims_failed: u64,
     /// Those that got one, by the name of the backend.
     pub by_backend: BTreeMap<String, u64>,
-    /// Requests that failed on the connection their claim had got. Each was made again, on a new claim.
-    pub cut_off: u64,
+    /// Requests that failed on the connection their claim had got: when they got it. Each was made
+    /// again, on a new claim.
+    pub cut_off: Vec<Timestamp>,
     /// The latest error, for people.
     pub latest_error: Option<String>,
     /// The backend that was lost latest, and when.
@@ -104,13 +107,34 @@ impl Load {
         self.shared.tally()
     }
 
-    /// Lets every claimer finish what it is at, and tells what they counted.
-    pub async fn finish(self) -> Tally {
+    /// Lets every claimer finish what it is at, and tells what they counted. Claims that get nothing in
+    /// the next five seconds are denied: the pool ends.
+    pub async fn finish<K: Connector, R: Runtime>(self, runtime: &R, pool: &Pool<K, R>) -> Tally {
         self.shared.over.store(true, Ordering::Relaxed);
         // Nothing is ever sent: the channel closes with the last claimer.
-        let _ = self.gone.recv().await;
+        let gone = async {
+            let _ = self.gone.recv().await;
+            true
+        };
+        let late = async {
+            runtime.sleep_until(runtime.now().after(GRACE)).await;
+            false
+        };
+        if !or(gone, late).await {
+            let reason = pool.try_claim().await.err();
+            self.tally().latest_error = reason.map(|error| describe(&error));
+            pool.terminate().await;
+            let _ = self.gone.recv().await;
+        }
         self.tally().clone()
     }
+}
+
+/// An error and what it came from, in one line.
+#[must_use]
+pub fn describe(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl Drop for Load {
@@ -158,6 +182,7 @@ impl<K: Connector<Connection: Exchange>, R: Runtime> Claimer<K, R> {
 
     /// Whether all of it was answered.
     async fn converse(&self, mut handle: Handle<K, R>) -> bool {
+        let granted = self.runtime.now();
         let mut answer = self.say(&mut handle).await;
         if answer.is_ok() {
             self.pause(self.hold).await;
@@ -168,7 +193,7 @@ impl<K: Connector<Connection: Exchange>, R: Runtime> Claimer<K, R> {
         // It is broken; the pool is told so.
         handle.discard();
         let mut tally = self.shared.tally();
-        tally.cut_off += 1;
+        tally.cut_off.push(granted);
         tally.latest_error = Some(format!("{}: {error}", backend.name));
         if !tally.is_missing(&backend) {
             tally.await_answer(backend, self.runtime.now());
@@ -201,7 +226,10 @@ impl<K: Connector<Connection: Exchange>, R: Runtime> Claimer<K, R> {
         {
             let mut tally = self.shared.tally();
             tally.claims_failed += 1;
-            tally.latest_error = Some(error.to_string());
+            // That the pool was ended says nothing about why there was no connection.
+            if error.kind != Denial::Terminated || tally.latest_error.is_none() {
+                tally.latest_error = Some(describe(error));
+            }
         }
         if error.kind == Denial::Terminated {
             self.shared.over.store(true, Ordering::Relaxed);

@@ -1,6 +1,5 @@
 //! What the programs are asked to do, and how they end.
 
-use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::load::Work;
+use crate::load::{Work, describe};
 
 /// The options of every load.
 #[derive(Clone, Debug, Args)]
@@ -17,13 +16,13 @@ pub struct LoadOptions {
     #[arg(long, value_enum, default_value_t = RuntimeName::Tokio)]
     pub runtime: RuntimeName,
     /// How long to run: 10s, 500ms, 2m
-    #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = positive)]
+    #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = positive, allow_hyphen_values = true)]
     pub span: Duration,
     /// How many claimers are at work at once
     #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub claimers: u16,
     /// How long each claimer holds its connection: 20ms, 0s
-    #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = duration, allow_hyphen_values = true)]
     pub hold: Duration,
 }
 
@@ -78,24 +77,9 @@ pub fn exit(result: Result<bool, Box<dyn std::error::Error>>) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: {}", Chain(&*error));
+            eprintln!("error: {}", describe(&*error));
             ExitCode::FAILURE
         }
-    }
-}
-
-/// An error and what it came from.
-struct Chain<'a>(&'a dyn std::error::Error);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
-        }
-        Ok(())
     }
 }
 

@@ -1,0 +1,239 @@
+//! Every example, run as a program: what it prints, how it ends, and the walk-through with every server
+//! in a process of its own.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use qorb_examples::Summary;
+
+/// Longer than anything here takes, even where a test shares its processor with many.
+const PATIENCE: Duration = Duration::from_secs(60);
+const NAMES: [&str; 3] = ["echo001.test.com", "echo002.test.com", "echo003.test.com"];
+
+/// A running example. It is killed when this is dropped.
+struct Program {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Program {
+    fn start(name: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(path(name));
+        let command = command.args(arguments).stdin(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("cargo has built the examples");
+        let output = BufReader::new(child.stdout.take().expect("it is a pipe"));
+        let (tell, lines) = channel();
+        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        Self { child, lines, seen: Vec::new() }
+    }
+
+    /// A server, and where it listens. It is started again where it finds its port in the hands of
+    /// somebody's passing socket.
+    fn server(name: &str, arguments: &[&str]) -> (Self, String) {
+        for _ in 0..20 {
+            let program = Self::start(name, arguments);
+            if let Ok(line) = program.lines.recv_timeout(PATIENCE) {
+                let address = line.strip_prefix("listening at ").expect("it says where it listens");
+                return (program, address.to_owned());
+            }
+        }
+        panic!("{name} does not start with {arguments:?}");
+    }
+
+    /// Waits for a line.
+    fn until(&mut self, what: &str, is_it: impl Fn(&str) -> bool) -> String {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("no line says that {what}: {:#?}", self.seen));
+            println!("{line}");
+            self.seen.push(line.clone());
+            if is_it(&line) {
+                return line;
+            }
+        }
+    }
+
+    /// Waits for the end: how it ended, and all that it printed.
+    fn finish(mut self) -> (ExitStatus, Vec<String>) {
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            println!("{line}");
+            self.seen.push(line);
+        }
+        let status = self.child.wait().expect("it is ours to wait for");
+        (status, std::mem::take(&mut self.seen))
+    }
+
+    /// Waits for the end, which must be good, and its summary.
+    fn summary(self) -> Summary {
+        let (status, lines) = self.finish();
+        assert!(status.success(), "{status}: {lines:#?}");
+        let last = lines.last().expect("it printed a summary");
+        serde_json::from_str(last).expect("the last line is a summary")
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where cargo puts an example: beside the folder of the tests.
+fn path(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its program");
+    let folder = test.ancestors().nth(2).expect("it is target/PROFILE/deps/NAME");
+    let path = folder.join("examples").join(name).with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(path.exists(), "{} is not built: run `cargo test -p qorb-examples`", path.display());
+    path
+}
+
+#[test]
+fn the_smallest_examples_say_hello() {
+    for name in ["tokio_smallest", "smol_smallest"] {
+        let (status, lines) = Program::start(name, &[]).finish();
+        assert!(status.success(), "{name}: {status}");
+        assert!(lines.iter().any(|line| line.ends_with(" says hello")), "{name}: {lines:?}");
+    }
+}
+
+#[test]
+fn the_quickstart_loses_a_backend_and_gets_it_back_on_tokio() {
+    quickstart("tokio");
+}
+
+#[test]
+fn the_quickstart_loses_a_backend_and_gets_it_back_on_smol() {
+    quickstart("smol");
+}
+
+fn quickstart(runtime: &str) {
+    let program = Program::start("quickstart", &["--runtime", runtime, "--for", "6s", "--hold", "5ms"]);
+    let summary = program.summary();
+    assert_eq!(summary.runtime, runtime);
+    assert!(summary.claims_ok > 0);
+    assert_eq!(summary.claims_failed, 0);
+    assert_eq!(summary.by_backend.len(), 3, "{summary}");
+    assert_eq!(summary.by_backend.values().sum::<u64>(), summary.claims_ok, "{summary}");
+    assert_eq!(summary.killed.as_deref(), Some("echo002.test.com."));
+    assert!(summary.recovered_in_ms.is_some(), "{summary}");
+}
+
+#[test]
+fn a_summary_has_its_keys_in_their_order() {
+    let summary = Summary {
+        runtime: "tokio".to_owned(),
+        claims_ok: 2,
+        claims_failed: 1,
+        by_backend: [("a.".to_owned(), 2)].into(),
+        killed: None,
+        recovered_in_ms: Some(7),
+    };
+    let line = r#"{"runtime":"tokio","claims_ok":2,"claims_failed":1,"by_backend":{"a.":2},"killed":null,"recovered_in_ms":7}"#;
+    assert_eq!(summary.to_string(), line);
+    assert!(!summary.is_good());
+}
+
+#[test]
+fn bad_input_is_refused_with_a_reason() {
+    let table: [(&[&str], &str); 9] = [
+        (&["quickstart", "--for", "soon"], "write a number and ms, s, m or h"),
+        (&["quickstart", "--for", "0s"], "it must run for some time"),
+        (&["quickstart", "--runtime", "async-std"], "tokio, smol"),
+        (&["quickstart", "--claimers", "0"], "1..=10000"),
+        (&["tcp_echo_server", "nowhere"], "invalid socket address"),
+        (&["tcp_echo_workload", "--bootstrap", "localhost"], "invalid socket address"),
+        (&["tcp_echo_workload", "--hold", "-1s"], "write a number and ms, s, m or h"),
+        (&["tcp_echo_workload", "--no-such-flag"], "--no-such-flag"),
+        (&["dns_server", "--target", "echo001"], "write it as"),
+    ];
+    for (command, reason) in table {
+        let output = Command::new(path(command[0])).args(&command[1..]).output().expect("it is built");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{command:?}: {said}");
+        assert!(said.contains(reason), "{command:?}: {said}");
+    }
+}
+
+#[test]
+fn failures_end_with_one_and_a_reason() {
+    let (_first, address) = Program::server("tcp_echo_server", &["127.0.0.1:0"]);
+    let output = Command::new(path("tcp_echo_server")).arg(&address).output().expect("it is built");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("error: cannot listen at {address}: ")), "{said}");
+
+    // An echo server knows nothing of DNS, and no datagram reaches it.
+    let arguments = ["--bootstrap", &address, "--for", "100ms", "--claimers", "2"];
+    let output = Command::new(path("tcp_echo_workload")).args(arguments).output().expect("it is built");
+    let (said, printed) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("the resolver knows no backends"), "{said}");
+    assert!(printed.contains(r#""claims_ok":0,"claims_failed":2"#), "{printed}");
+}
+
+#[test]
+fn every_program_has_help() {
+    for name in ["quickstart", "tcp_echo_server", "tcp_echo_workload", "dns_server"] {
+        let output = Command::new(path(name)).arg("--help").output().expect("it is built");
+        assert!(output.status.success() && !output.stdout.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn the_walk_through_survives_the_loss_of_an_echo_server_and_of_dns_on_tokio() {
+    walk_through("tokio");
+}
+
+#[test]
+fn the_walk_through_survives_the_loss_of_an_echo_server_and_of_dns_on_smol() {
+    walk_through("smol");
+}
+
+/// Three echo servers, a DNS server and a load, each in its own process. The second echo server is
+/// killed and brought back; then the DNS server, which comes back with other news.
+fn walk_through(runtime: &str) {
+    let mut servers: Vec<_> = NAMES.map(|_| Program::server("tcp_echo_server", &["127.0.0.1:0"])).into();
+    let known = |names: &[(&str, &str)]| -> Vec<String> {
+        names.iter().map(|(name, address)| format!("--target={name}={address}")).collect()
+    };
+    let addresses: Vec<String> = servers.iter().map(|(_, address)| address.clone()).collect();
+    let names: Vec<_> = NAMES.into_iter().zip(addresses.iter().map(String::as_str)).collect();
+    let (dns, resolver) = dns_server("127.0.0.1:0", &known(&names));
+
+    let arguments = ["--runtime", runtime, "--bootstrap", &resolver, "--for", "25s", "--hold", "5ms"];
+    let mut load = Program::start("tcp_echo_workload", &arguments);
+    let serves = |line: &str, name: &str| line.contains(&format!("{name} ")) && !line.contains(" down");
+    load.until("all three serve", |line| {
+        ["echo001", "echo002", "echo003"].iter().all(|name| serves(line, name))
+    });
+
+    drop(servers.remove(1));
+    load.until("the second is lost", |line| line.contains("echo002 down"));
+    servers.push(Program::server("tcp_echo_server", &[&addresses[1]]));
+    load.until("the second is back", |line| serves(line, "echo002"));
+
+    drop(dns);
+    load.until("a second passed without DNS", |line| serves(line, "echo001"));
+    let (_fourth, address) = Program::server("tcp_echo_server", &["127.0.0.1:0"]);
+    let news: Vec<_> = names.iter().copied().chain([("echo004.test.com", address.as_str())]).collect();
+    let (_dns, _) = dns_server(&resolver, &known(&news));
+    load.until("the news are heard", |line| serves(line, "echo004"));
+
+    let summary = load.summary();
+    assert_eq!(summary.runtime, runtime);
+    assert_eq!(summary.claims_failed, 0, "{summary}");
+    assert_eq!(summary.by_backend.len(), 4, "{summary}");
+    assert_eq!(summary.killed.as_deref(), Some("echo002.test.com."), "{summary}");
+    assert!(summary.recovered_in_ms.is_some(), "{summary}");
+}
+
+fn dns_server(address: &str, targets: &[String]) -> (Program, String) {
+    let arguments: Vec<_> = [address].into_iter().chain(targets.iter().map(String::as_str)).collect();
+    Program::server("dns_server", &arguments)
+}
