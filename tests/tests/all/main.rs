@@ -1,5 +1,6 @@
 //! Every test that needs nothing but Rust, in one program.
 
+mod adapters;
 mod dns;
 mod driver;
 mod pool;
