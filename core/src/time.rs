@@ -66,10 +66,6 @@ impl fmt::Display for Timestamp {
             return f.write_str("never");
         }
         let (millis, rest) = (self.0 / 1_000_000, self.0 % 1_000_000);
-        if rest == 0 {
-            write!(f, "{millis}")
-        } else {
-            write!(f, "{millis}.{rest:06}")
-        }
+        if rest == 0 { write!(f, "{millis}") } else { write!(f, "{millis}.{rest:06}") }
     }
 }

@@ -30,7 +30,8 @@ fn main() -> ExitCode {
         work(number(1), number(2));
         return ExitCode::SUCCESS;
     }
-    let counted: Vec<_> = SIZES.iter().map(|&(backends, slots)| (backends, slots, count(backends, slots))).collect();
+    let counted: Vec<_> =
+        SIZES.iter().map(|&(backends, slots)| (backends, slots, count(backends, slots))).collect();
     let mut table = String::from("# backends slots instructions-per-claim-and-release\n");
     for (backends, slots, instructions) in &counted {
         let _ = writeln!(table, "{backends} {slots} {instructions}");

@@ -168,8 +168,11 @@ type Round = Box<dyn FnMut(&mut Figures)>;
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
-    let (rounds, cycles, span) =
-        if quick { (5, 20_000, Duration::from_millis(100)) } else { (21, 100_000, Duration::from_millis(300)) };
+    let (rounds, cycles, span) = if quick {
+        (5, 20_000, Duration::from_millis(100))
+    } else {
+        (21, 100_000, Duration::from_millis(300))
+    };
     let single = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let multi = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let (single, multi) = (Arc::new(single), Arc::new(multi));

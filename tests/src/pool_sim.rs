@@ -256,8 +256,9 @@ impl PoolSim {
 
     fn happen(&mut self, event: Event) {
         let _ = writeln!(self.transcript, "{}", transcript_event(&self.machine, self.now, &event));
-        if let Event::Closed(slot) | Event::Connected(slot, Err(_)) | Event::Returned(slot, Return::Detached) =
-            &event
+        if let Event::Closed(slot)
+        | Event::Connected(slot, Err(_))
+        | Event::Returned(slot, Return::Detached) = &event
         {
             self.slots.remove(slot);
         }

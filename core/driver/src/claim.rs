@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use qorb_core::Timestamp;
 use qorb_core::pool::{ClaimId, Event, Return, SlotId, SlotKind, Ticket};
@@ -43,6 +43,8 @@ pub struct Claim<'a, K: Connector, R: Runtime> {
     number: u64,
     /// When it asked, as soon as somebody read the clock.
     since: Option<Timestamp>,
+    /// It was granted in the same call in which it asked.
+    at_once: bool,
     /// Why `on_acquire` failed last.
     error: Option<SharedError>,
 }
@@ -54,6 +56,8 @@ pub(crate) enum Patience {
     Policy,
     /// As long as its caller says.
     Within(Duration),
+    /// Until then, by the system's clock.
+    Until(Instant),
     /// Not at all.
     None,
 }
@@ -79,12 +83,12 @@ enum Found<K: Connector> {
 
 impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
     pub(crate) fn new(shared: &'a Arc<Shared<K, R>>, patience: Patience) -> Self {
-        Self { shared, patience, phase: Phase::Fresh, number: 0, since: None, error: None }
+        Self { shared, patience, phase: Phase::Fresh, number: 0, since: None, at_once: false, error: None }
     }
 
     /// Asks for a connection, under one lock if there is one, and without the clock.
     fn arrive(&mut self, cx: &Context<'_>) -> Found<K> {
-        if self.shared.crowded.load(Ordering::Relaxed) && !matches!(self.patience, Patience::None) {
+        if self.shared.crowded.load(Ordering::Relaxed) {
             return self.queue(cx.waker().clone());
         }
         let sample = self.shared.samples.load(Ordering::Relaxed);
@@ -94,19 +98,21 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         let mut effects = Effects::new();
         let mut state = self.shared.lock();
         self.begin(&mut state);
-        if !state.machine.would_grant() && !matches!(self.patience, Patience::None) {
+        if !state.machine.grants_quietly() {
             drop(state);
             return self.queue(cx.waker().clone());
         }
         // At its own latest time the machine finds nothing due, so what it would grant it grants.
         let now = state.machine.latest();
         self.since = read;
-        let deadline = self.deadline(&state, now);
+        let deadline = self.deadline(&state, read.unwrap_or(now));
         let claim = state.seats.next();
-        let answer = state.handle_for(Some(claim), now, Event::Claim { claim, deadline }, &mut effects);
+        let me = Some((claim, self.number));
+        let answer = state.handle_for(me, now, Event::Claim { claim, deadline }, &mut effects);
         if let Some(Answer::Granted(link, _)) = &answer {
             let (since, exact) = (read.unwrap_or(now), read.is_some());
             let away = Away { claim: self.number, since, exact };
+            self.at_once = true;
             Self::granted_at_once(&mut state, now, claim, link.held.slot, away, &mut effects);
         }
         drop(state);
@@ -115,7 +121,7 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         match answer {
             Some(Answer::Granted(link, ticket)) => Found::Granted(link, ticket),
             Some(Answer::Denied(refusal)) => Found::Denied(refusal),
-            None => unreachable!("C5: a claim that cannot wait is answered at once"),
+            None => unreachable!("C6: a claim that would be granted is granted"),
         }
     }
 
@@ -137,10 +143,12 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         self.begin(&mut state);
         let deadline = self.deadline(&state, now);
         let claim = state.seats.next();
-        let answer = state.handle_for(Some(claim), now, Event::Claim { claim, deadline }, &mut effects);
+        let me = Some((claim, self.number));
+        let answer = state.handle_for(me, now, Event::Claim { claim, deadline }, &mut effects);
         let (found, spare) = match answer {
             Some(Answer::Granted(link, ticket)) => {
                 let away = Away { claim: self.number, since: now, exact: true };
+                self.at_once = true;
                 Self::granted_at_once(&mut state, now, claim, link.held.slot, away, &mut effects);
                 self.phase = Phase::Over;
                 (Found::Granted(link, ticket), Some(waker))
@@ -159,8 +167,8 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
             }
         };
         drop(state);
-        drop(spare);
         self.shared.carry_out(effects);
+        drop(spare);
         found
     }
 
@@ -198,8 +206,8 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
             }
             let (found, spare) = self.examine(&mut state, seat, now, &mut waker, &mut effects);
             drop(state);
-            drop(spare);
             self.shared.carry_out(effects);
+            drop(spare);
             match found {
                 Some(found) => return found,
                 None => waker = Some(cx.waker().clone()),
@@ -229,6 +237,7 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         let found = match sitting {
             Sitting::Granted(link, ticket) => {
                 state.handle(now, Event::Fetched(seat), effects);
+                self.at_once = false;
                 state.tally.after_waiting += 1;
                 state.tally.wait.add(now.since(self.since.unwrap_or(now)));
                 state.take_away(link.held.slot, Away { claim: self.number, since: now, exact: true });
@@ -247,6 +256,7 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         match self.patience {
             Patience::Policy => now.after(state.machine.policy().claim_timeout),
             Patience::Within(span) => now.after(span),
+            Patience::Until(instant) => now.after(left_until(instant)),
             Patience::None => now,
         }
     }
@@ -254,11 +264,32 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
     /// The deadline of a claim that was granted: the ticket's, unless it was granted without a look
     /// at the clock; then it counts from now.
     fn deadline_kept(&mut self, state: &State<K>, now: Timestamp, ticket: Ticket) -> Timestamp {
-        if self.since.is_some() && !matches!(self.patience, Patience::None) {
-            return ticket.deadline;
+        let known = self.since.replace(self.since.unwrap_or(now)).is_some();
+        if self.never_waits(state) {
+            now.after(state.machine.policy().set_config.health_check_timeout)
+        } else if known {
+            ticket.deadline
+        } else {
+            self.deadline(state, now)
         }
-        self.since = self.since.or(Some(now));
-        self.deadline(state, now)
+    }
+
+    /// Whether it takes what there is or nothing. Only its `on_acquire` may take its time.
+    fn never_waits(&self, state: &State<K>) -> bool {
+        match self.patience {
+            Patience::Policy => state.machine.policy().claim_timeout.is_zero(),
+            Patience::Within(span) => span.is_zero(),
+            Patience::Until(_) => false,
+            Patience::None => true,
+        }
+    }
+
+    /// What was counted as a claim that got its connection turns out to be none.
+    fn uncount(&self, state: &mut State<K>, slot: SlotId) {
+        let served = if self.at_once { &mut state.tally.at_once } else { &mut state.tally.after_waiting };
+        *served -= 1;
+        let backend = state.berth(slot).backend;
+        state.entry(backend).claims -= 1;
     }
 
     fn denied(&mut self, refusal: Refusal) -> ClaimError {
@@ -305,10 +336,10 @@ impl<K: Connector, R: Runtime> Drop for Claim<'_, K, R> {
                 let mut effects = Effects::new();
                 let mut state = self.shared.lock();
                 state.catch_up(now, &mut effects);
-                state.tally.cancelled += 1;
-                probes::claim_cancelled(&self.shared.name, self.number);
                 let (sitting, waker) = state.seats.leave(seat);
                 let denied = matches!(sitting, Sitting::Denied(_));
+                state.tally.cancelled += u64::from(!denied);
+                probes::claim_cancelled(&self.shared.name, self.number);
                 if let Sitting::Granted(link, _) = sitting {
                     let slot = link.held.slot;
                     state.berth(slot).place = Place::Resting(link);
@@ -317,18 +348,26 @@ impl<K: Connector, R: Runtime> Drop for Claim<'_, K, R> {
                     state.handle(now, Event::Cancelled(seat), &mut effects);
                 }
                 drop(state);
-                drop(waker);
                 self.shared.carry_out(effects);
+                drop(waker);
             }
             Phase::Acquiring { seat, slot, errand, .. } => {
                 abandon(&self.shared.runtime, errand);
+                let now = self.shared.runtime.now();
+                let mut effects = Effects::new();
+                // Under one lock: a seat that is free while the machine still knows its claim would be
+                // given to another.
                 let mut state = self.shared.lock();
-                state.tally.cancelled += 1;
+                state.catch_up(now, &mut effects);
+                let (sitting, waker) = state.seats.leave(seat);
+                state.tally.cancelled += u64::from(!matches!(sitting, Sitting::Denied(_)));
                 probes::claim_cancelled(&self.shared.name, self.number);
-                let left = state.seats.leave(seat);
+                self.uncount(&mut state, slot);
+                state.put_back(now, slot, Place::Elsewhere);
+                state.handle(now, Event::Returned(slot, Return::Abandoned), &mut effects);
                 drop(state);
-                drop(left);
-                self.shared.give_back(slot, Place::Elsewhere, Return::Abandoned);
+                self.shared.carry_out(effects);
+                drop((sitting, waker));
             }
         }
     }
@@ -347,4 +386,9 @@ impl<K: Connector, R: Runtime> fmt::Debug for Claim<'_, K, R> {
             .field("phase", &phase)
             .finish_non_exhaustive()
     }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the caller's clock is the system's, not the runtime's")]
+fn left_until(instant: Instant) -> Duration {
+    instant.saturating_duration_since(Instant::now())
 }

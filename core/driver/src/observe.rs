@@ -56,12 +56,12 @@ impl<K: Connector> State<K> {
     }
 
     /// A grant, as probes show it: the backend is chosen, its slot taken, the connection handed over.
-    pub(crate) fn granted(&mut self, mine: Option<ClaimId>, claim: ClaimId, slot: SlotId) {
+    pub(crate) fn granted(&mut self, mine: Option<u64>, claim: ClaimId, slot: SlotId) {
         if !probes::ENABLED {
             return;
         }
-        let queued = mine != Some(claim);
-        let number = if queued { self.seats.at(claim).number } else { self.claims };
+        let queued = mine.is_none();
+        let number = mine.unwrap_or_else(|| self.seats.at(claim).number);
         let backend = self.berth(slot).backend;
         let to = if queued { SlotKind::Granted } else { SlotKind::Claimed };
         let counts = || self.counts(backend);

@@ -23,7 +23,10 @@ impl Wish {
         match self {
             Self::Stopped => stopped,
             Self::Empty => stopped && machine.wanted().total() + machine.draining().total() == 0,
-            Self::Connected(count) => stopped || machine.wanted().connected() as usize >= count,
+            Self::Connected(count) => {
+                let kept = usize::from(machine.keeps_room());
+                stopped || machine.wanted().connected() as usize + kept >= count
+            }
         }
     }
 }

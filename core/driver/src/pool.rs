@@ -114,12 +114,12 @@ impl<K: Connector, R: Runtime> Pool<K, R> {
     /// # Errors
     ///
     /// As [`Pool::claim`].
-    #[allow(clippy::disallowed_methods, reason = "the caller's clock is the system's, not the runtime's")]
     pub fn claim_by(&self, deadline: Instant) -> Claim<'_, K, R> {
-        self.claim_within(deadline.saturating_duration_since(Instant::now()))
+        Claim::new(&self.owner.shared, Patience::Until(deadline))
     }
 
-    /// Waits until `count` connections are open, claimed or not: for a warm start.
+    /// Waits until `count` connections are open, claimed or not: for a warm start. A slot that is kept for
+    /// a backend that is down counts as open.
     ///
     /// # Errors
     ///

@@ -85,9 +85,4 @@ impl<K: Connector> Seats<K> {
     pub(crate) fn at(&mut self, claim: ClaimId) -> &mut Seat<K> {
         &mut self.seats[claim.0 as usize]
     }
-
-    /// How many seats are taken.
-    pub(crate) fn taken(&self) -> usize {
-        self.seats.len() - self.free.len()
-    }
 }

@@ -182,15 +182,6 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
     }
 }
 
-impl<K: Connector, R: Runtime> Drop for Shared<K, R> {
-    /// When nobody is left who could use the pool, nobody sits in it.
-    fn drop(&mut self) {
-        if cfg!(debug_assertions) && !std::thread::panicking() {
-            let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-            assert_eq!(state.seats.taken(), 0, "a claim left its seat without saying so");
-        }
-    }
-}
 /// An errand that its owner gave up, dropped where its runtime is.
 pub(crate) fn abandon<K: Connector, R: Runtime>(runtime: &R, errand: Errand<K>) {
     contain(|| runtime.enter(|| drop(errand)));

@@ -130,10 +130,11 @@ impl<K: Connector> State<K> {
         }
     }
 
-    /// One event; what the claim `mine`, which has no seat yet, is told at once is returned.
+    /// One event; what the claim `mine`, which has no seat yet but a number for people, is told at once is
+    /// returned.
     pub(crate) fn handle_for(
         &mut self,
-        mine: Option<ClaimId>,
+        mine: Option<(ClaimId, u64)>,
         now: Timestamp,
         event: Event,
         effects: &mut Effects<K>,
@@ -156,15 +157,16 @@ impl<K: Connector> State<K> {
     fn obey(
         &mut self,
         action: Action,
-        mine: Option<ClaimId>,
+        mine: Option<(ClaimId, u64)>,
         answer: &mut Option<Answer<K>>,
         effects: &mut Effects<K>,
     ) {
         match action {
             Action::Grant { claim, slot, ticket } => {
                 let link = self.lift(slot);
+                let mine = mine.filter(|(id, _)| *id == claim).map(|(_, number)| number);
                 self.granted(mine, claim, slot);
-                if mine == Some(claim) {
+                if mine.is_some() {
                     *answer = Some(Answer::Granted(link, ticket));
                 } else {
                     self.settle(claim, Sitting::Granted(link, ticket), effects);
@@ -172,7 +174,7 @@ impl<K: Connector> State<K> {
             }
             Action::Deny(claim, denial) => {
                 let refusal = self.refusal(denial);
-                if mine == Some(claim) {
+                if mine.is_some_and(|(id, _)| id == claim) {
                     *answer = Some(Answer::Denied(refusal));
                 } else {
                     self.settle(claim, Sitting::Denied(refusal), effects);
@@ -352,7 +354,7 @@ impl<K: Connector> State<K> {
         }
     }
 
-    fn refusal(&mut self, kind: Denial) -> Refusal {
+    pub(crate) fn refusal(&mut self, kind: Denial) -> Refusal {
         self.tally.denied(kind);
         let unreachable = kind == Denial::NoBackendsOnline;
         let source = self.last_error.as_ref().filter(|_| unreachable).cloned();

@@ -7,7 +7,7 @@ use qorb_core::pool::{Denial, SlotKind, Standing};
 use qorb_core::{Backend, Timestamp};
 
 use crate::connector::Connector;
-use crate::error::reason;
+use crate::error::{SharedError, reason};
 use crate::state::State;
 
 /// A snapshot of a pool. Counters count from the pool's beginning.
@@ -73,7 +73,7 @@ pub struct BackendStats {
     /// Failed connects since it last proved itself.
     pub failures: u32,
     /// The latest error of its connections.
-    pub last_error: Option<String>,
+    pub last_error: Option<SharedError>,
     /// In how long it may be dialled again, if not at once.
     pub next_attempt_in: Option<Duration>,
 }
@@ -222,7 +222,7 @@ impl<K: Connector> State<K> {
                 in_set: view.in_set,
                 standing: view.standing,
                 failures: view.failures,
-                last_error: error.map(ToString::to_string),
+                last_error: error.cloned(),
                 next_attempt_in: view.next_attempt.map(|time| time.since(now)),
             }
         });

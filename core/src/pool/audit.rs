@@ -212,7 +212,7 @@ impl PoolMachine {
     ) {
         let set = self.sets.at(backend);
         let idle = set.idle.collect(|id| self.slots.at(SlotId(id)).idle);
-        let mut described: Vec<([u64; 8], SlotId)> = self
+        let mut described: Vec<([u64; 9], SlotId)> = self
             .slots
             .iter()
             .filter(|(_, slot)| slot.backend == backend)
@@ -242,6 +242,7 @@ impl PoolMachine {
                     u64::from(slot.dial > set.health.counted_dial),
                     u64::from(set.health.suspect && slot.suspicion == set.health.suspicion),
                     u64::from(slot.check_queued),
+                    u64::from(matches!(slot.state, SlotState::Acquiring { impatient: true, .. })),
                 ];
                 (description, SlotId(id))
             })

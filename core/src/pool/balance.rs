@@ -70,6 +70,7 @@ impl PoolMachine {
                 (u64::from(best.1) * u64::from(next.2), u64::from(next.1) * u64::from(best.2));
             if of_next > of_best { next } else { best }
         });
+        self.planned.searched = fullest.is_none();
         if let Some((victim, ..)) = fullest {
             self.planned.room_for_probe = want == Want::Probe;
             self.planned.wants = None;

@@ -84,10 +84,11 @@ impl PoolMachine {
         }
         if self.life == Life::Running {
             self.queue.acquire(claim, ticket, slot);
-            let until = self.now.after(self.policy.set_config.health_check_timeout).min(ticket.deadline);
-            self.enter_acquiring(slot, claim, until, out);
+            let bound = self.now.after(self.policy.set_config.health_check_timeout);
+            let impatient = ticket.deadline < bound;
+            self.enter_acquiring(slot, claim, bound.min(ticket.deadline), impatient, out);
         } else {
-            self.enter_acquiring(slot, claim, Timestamp::NEVER, out);
+            self.enter_acquiring(slot, claim, Timestamp::NEVER, true, out);
             out.push(Action::Deny(claim, Denial::Terminated));
         }
     }
@@ -109,7 +110,11 @@ impl PoolMachine {
         failure: Failure,
         out: &mut Vec<Action>,
     ) {
-        self.acquire_failed(slot, failure, out);
+        // A claimer that has no time left says nothing about the backend.
+        let impatient = matches!(self.slots.at(slot).state, SlotState::Acquiring { impatient: true, .. });
+        if !(impatient && failure == Failure::TimedOut) {
+            self.acquire_failed(slot, failure, out);
+        }
         self.enter_closing(slot, out);
         let ticket = Ticket { failures: ticket.failures + 1, ..ticket };
         let denial = if self.life != Life::Running {
@@ -143,8 +148,8 @@ impl PoolMachine {
                 out.push(Action::Revoke(claim, slot));
                 self.rest_or_close(slot, out);
             }
-            SlotState::Acquiring { claim, .. } => {
-                self.enter_acquiring(slot, claim, Timestamp::NEVER, out);
+            SlotState::Acquiring { claim, impatient, .. } => {
+                self.enter_acquiring(slot, claim, Timestamp::NEVER, impatient, out);
                 out.push(Action::Revoke(claim, slot));
             }
             SlotState::Connecting { .. }

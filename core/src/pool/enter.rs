@@ -45,6 +45,10 @@ impl PoolMachine {
     /// A connection comes to rest and may be granted.
     pub(super) fn enter_unclaimed(&mut self, slot: SlotId, out: &mut Vec<Action>) {
         self.transition(slot, SlotState::Unclaimed { since: self.now }, out);
+        let set = self.sets.at(self.slots.at(slot).backend);
+        if set.counts.live() > set.share {
+            self.planned.searched = false;
+        }
         self.arm(slot);
     }
 
@@ -70,9 +74,10 @@ impl PoolMachine {
         slot: SlotId,
         claim: ClaimId,
         until: Timestamp,
+        impatient: bool,
         out: &mut Vec<Action>,
     ) {
-        self.transition(slot, SlotState::Acquiring { claim, until }, out);
+        self.transition(slot, SlotState::Acquiring { claim, until, impatient }, out);
         self.arm(slot);
     }
 

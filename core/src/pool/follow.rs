@@ -27,7 +27,7 @@ pub(super) struct Planned {
     /// How many slots the plan divides.
     pub(super) target: u32,
     /// Room was kept back from a spare that a claim might have.
-    kept_back: bool,
+    pub(super) kept_back: bool,
     /// Connects under way to backends that are not up.
     pub(super) probing: u32,
     /// Claims waited for room that probes take when the plan was made.
@@ -36,6 +36,8 @@ pub(super) struct Planned {
     pub(super) undialled: bool,
     /// What a slot should be moved for.
     pub(super) wants: Option<Want>,
+    /// No idle connection was found that could be moved, and none has come to rest since.
+    pub(super) searched: bool,
     /// A slot was closed for a probe that has not begun.
     pub(super) room_for_probe: bool,
     /// No returned connection is closed for a probe before this time.
@@ -54,6 +56,7 @@ impl Planned {
         pressed: false,
         undialled: false,
         wants: None,
+        searched: false,
         room_for_probe: false,
         probe_room_after: Timestamp::EPOCH,
         again_at: Timestamp::NEVER,
@@ -61,8 +64,15 @@ impl Planned {
 
     /// What matters of it, for the canonical form.
     pub(super) fn describe(&self, left: impl Fn(Timestamp) -> u64, words: &mut Vec<u64>) {
-        let flags =
-            [self.kept_back, self.stale, self.tick, self.pressed, self.undialled, self.room_for_probe];
+        let flags = [
+            self.kept_back,
+            self.stale,
+            self.tick,
+            self.pressed,
+            self.undialled,
+            self.room_for_probe,
+            self.searched,
+        ];
         words.extend(flags.map(u64::from));
         words.extend([self.target, self.probing].map(u64::from));
         words.push(self.wants.map_or(0, |want| 1 + want as u64));
@@ -80,12 +90,23 @@ impl PoolMachine {
         let outgrown = target > self.planned.target || (self.planned.kept_back && self.queue.waiting() > 0);
         if self.planned.stale || outgrown || newly_pressed {
             self.plan_anew(target, out);
-        } else if self.planned.wants.is_some() && self.may_move() && self.spare_idle() {
+        } else if self.planned.wants.is_some()
+            && !self.planned.searched
+            && self.may_move()
+            && self.spare_idle()
+        {
             self.move_idle(out);
         }
-        if self.wanted.live() > target + self.planned.probing {
+        if self.wanted.live() > target.saturating_add(self.planned.probing) {
             self.arm_rebalance();
         }
+    }
+
+    /// Whether one more claim fits into the plan in force.
+    pub(super) fn fits_plan(&self) -> bool {
+        let grown = self.target().saturating_add(1).min(self.max_slots());
+        let moves = self.planned.wants.is_some() && !self.planned.searched;
+        !self.planned.stale && !self.planned.kept_back && !moves && grown <= self.planned.target
     }
 
     fn plan_anew(&mut self, target: u32, out: &mut Vec<Action>) {
@@ -107,6 +128,7 @@ impl PoolMachine {
         self.planned.target = target;
         self.planned.kept_back = false;
         self.planned.wants = None;
+        self.planned.searched = false;
         self.planned.again_at = Timestamp::NEVER;
         self.planned.probing = census.iter().map(Found::probing).sum();
         self.open_for_claims(&mut census, out);

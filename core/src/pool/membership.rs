@@ -115,7 +115,7 @@ impl PoolMachine {
                 self.enter_closing(slot, out);
             }
             if let Standing::Acquiring(slot) = standing {
-                self.enter_acquiring(slot, claim, crate::Timestamp::NEVER, out);
+                self.enter_acquiring(slot, claim, crate::Timestamp::NEVER, true, out);
             }
             out.push(Action::Deny(claim, Denial::Terminated));
         }

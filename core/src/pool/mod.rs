@@ -193,10 +193,17 @@ impl PoolMachine {
         self.now
     }
 
-    /// Whether a claim that arrives now is granted at once.
+    /// Whether a claim that arrives now is granted at once, and nothing else follows from it: such a claim
+    /// may be told at the time of [`PoolMachine::latest`], without a look at the clock.
     #[must_use]
-    pub fn would_grant(&self) -> bool {
-        self.queue.waiting() == 0 && self.pick.first().is_some()
+    pub fn grants_quietly(&self) -> bool {
+        self.queue.waiting() == 0 && self.pick.first().is_some() && self.fits_plan()
+    }
+
+    /// Whether the last free slot is kept for a backend that is down, and no spare is opened in it.
+    #[must_use]
+    pub fn keeps_room(&self) -> bool {
+        self.planned.kept_back
     }
 
     /// The backend of this id, as long as it is in the set or has a slot.

@@ -40,6 +40,8 @@ pub(crate) enum SlotState {
         claim: ClaimId,
         /// When it is told to give up; never once it was told.
         until: Timestamp,
+        /// That is when the claim gives up, before the check would have taken too long.
+        impatient: bool,
     },
     /// In a claimer's hands.
     Claimed,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use qorb_core::Timestamp;
-use qorb_core::pool::{ClaimId, Event, Failure, Return, SlotId, Ticket};
+use qorb_core::pool::{ClaimId, Denial, Event, Failure, Return, SlotId, Ticket};
 
-use super::{Claim, Found, Patience, Phase};
+use super::{Claim, Found, Phase};
 use crate::connector::Connector;
 use crate::effects::{Effects, Place};
 use crate::error::TimedOut;
@@ -54,10 +54,6 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
         let mut effects = Effects::new();
         let mut state = self.shared.lock();
         ticket.deadline = self.deadline_kept(&state, now, ticket);
-        if matches!(self.patience, Patience::None) {
-            let bound = state.machine.policy().set_config.health_check_timeout;
-            ticket.deadline = now.after(bound);
-        }
         let seat = state.seats.sit(Sitting::Acquiring, Some(waker), self.number);
         self.phase = Phase::Acquiring { seat, slot, ticket, errand };
         state.handle(now, Event::AcquirePending { slot, claim: seat, ticket }, &mut effects);
@@ -75,12 +71,15 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
         let mut state = self.shared.lock();
         let place = state.seats.at(seat);
         let wanted = matches!(place.sitting, Sitting::Acquiring);
+        let overdue = matches!(place.sitting, Sitting::Overdue);
         let spare = if wanted { place.waker.replace(waker) } else { Some(waker) };
         drop(state);
         drop(spare);
         if !wanted {
             abandon(&self.shared.runtime, errand);
-            self.error = Some(Arc::new(TimedOut));
+            if overdue {
+                self.error = Some(Arc::new(TimedOut));
+            }
             return self.conclude(
                 seat,
                 End { slot, ticket, link: None, failure: Some(Failure::TimedOut) },
@@ -129,6 +128,7 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
             let slot = end.slot;
             let (found, event) = match (sitting, end.link) {
                 (Sitting::Denied(refusal), link) => {
+                    self.uncount(&mut state, slot);
                     state.put_back(now, slot, link.map_or(Place::Elsewhere, Place::Resting));
                     (Found::Denied(refusal), Event::Returned(slot, Return::Abandoned))
                 }
@@ -139,8 +139,8 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
             (found, Some(waker))
         };
         drop(state);
-        drop((stale, spare));
         self.shared.carry_out(effects);
+        drop((stale, spare));
         found
     }
 
@@ -153,8 +153,8 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
         let seat = state.seats.sit(Sitting::Waiting, None, self.number);
         let (found, spare) = self.requeue(&mut state, seat, end, now, waker, &mut effects);
         drop(state);
-        drop(spare);
         self.shared.carry_out(effects);
+        drop(spare);
         found
     }
 
@@ -171,6 +171,7 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
         let End { slot, link, mut ticket, failure } = end;
         let failure = failure.unwrap_or(Failure::Error);
         ticket.deadline = self.deadline_kept(state, now, ticket);
+        self.uncount(state, slot);
         let berth = state.berth(slot);
         berth.away = None;
         berth.place = link.map_or(Place::Elsewhere, Place::Resting);
@@ -180,6 +181,19 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
         probes::claim_acquire_failed(&self.shared.name, self.number, failure);
         let event = Event::AcquireFailed { slot, claim: seat, ticket, failure };
         state.handle(now, event, effects);
+        let denied = matches!(state.seats.at(seat).sitting, Sitting::Denied(_));
+        let took_its_time = failure == Failure::TimedOut && !denied;
+        if self.never_waits(state)
+            && (took_its_time || matches!(state.seats.at(seat).sitting, Sitting::Waiting))
+        {
+            let (sitting, stale) = state.seats.leave(seat);
+            if let Sitting::Granted(link, _) = sitting {
+                let slot = link.held.slot;
+                state.berth(slot).place = Place::Resting(link);
+            }
+            state.handle(now, Event::Cancelled(seat), effects);
+            return (Found::Denied(state.refusal(Denial::AcquireFailed)), stale.or(Some(waker)));
+        }
         let mut waker = Some(waker);
         let (found, stale) = self.examine(state, seat, now, &mut waker, effects);
         (found.expect("it came with a waker"), stale.or(waker))

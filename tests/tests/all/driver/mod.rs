@@ -4,6 +4,7 @@
 mod better;
 mod dns;
 mod ending;
+mod found;
 mod parity;
 mod rules;
 mod walk;

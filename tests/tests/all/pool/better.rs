@@ -200,6 +200,10 @@ fn s35_every_other_extreme_has_a_meaning() {
         }
         sim.run(200_000);
     }
+    let mut everything = PoolSim::new(policy(usize::MAX, usize::MAX), 1);
+    everything.publish(&["a", "b"]);
+    everything.run(100);
+    assert_eq!(everything.slots_of("a") + everything.slots_of("b"), 32, "max_count each");
     let mut unbounded = PoolSim::new(policy(20, usize::MAX), 1);
     unbounded.publish(&["a", "b"]);
     unbounded.run(1000);
