@@ -1,6 +1,8 @@
 //! Every example, run as a program: what it prints, how it ends, and the walk-through with every server
 //! in a process of its own.
 
+#![allow(clippy::print_stdout, reason = "a test that fails shows what its programs printed")]
+
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};

@@ -1,5 +1,7 @@
 //! A server that dies under load and comes back.
 
+#![allow(clippy::print_stdout, reason = "the figures of scenario 44 are worth a look")]
+
 use std::time::Duration;
 
 use qorb_driver::Runtime;
