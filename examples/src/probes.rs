@@ -17,7 +17,7 @@ readelf -n {binary} | grep -A 1 'Provider: qorb'
 bpftrace -p {pid} -l 'usdt:{binary}:qorb:*'
 # each claim: pool, claim, slot, address (bpftrace needs root; gdb does not, and slows the program)
 bpftrace -p {pid} -e 'usdt:{binary}:qorb:handle-claimed {{ printf("%s %d %d %s\n", str(arg0), arg1, arg2, str(arg3)); }}'
-gdb -q -batch -p {pid} -ex 'set confirm off' -ex 'dprintf -probe-stap qorb:handle-claimed,"%s %d %d %s\n",(char*)$_probe_arg0,$_probe_arg1,$_probe_arg2,(char*)$_probe_arg3' -ex continue
+printf '%s\n' 'set language c' 'break -probe-stap qorb:handle-claimed' commands silent 'printf "%s %d %d %s\n",(char*)$_probe_arg0,$_probe_arg1,$_probe_arg2,(char*)$_probe_arg3' continue end continue | gdb -q -p {pid}
 # how long connections are held, in microseconds
 bpftrace -p {pid} -e 'usdt:{binary}:qorb:handle-claimed {{ @since[arg2] = nsecs; }} usdt:{binary}:qorb:handle-returned /@since[arg1]/ {{ @held_us = hist((nsecs - @since[arg1]) / 1000); delete(@since[arg1]); }}'"#
         );

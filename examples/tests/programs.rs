@@ -171,11 +171,12 @@ fn failures_end_with_one_and_a_reason() {
     assert!(said.contains(&format!("error: cannot listen at {address}: ")), "{said}");
 
     // An echo server knows nothing of DNS, and no datagram reaches it.
-    let arguments = ["--bootstrap", &address, "--for", "100ms", "--claimers", "2"];
+    let arguments = ["--bootstrap", &address, "--for", "100ms", "--claimers", "2", "--probes"];
     let output = Command::new(path("tcp_echo_workload")).args(arguments).output().expect("it is built");
     let (said, printed) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("the resolver knows no backends"), "{said}");
+    assert!(printed.contains("qorb") && printed.contains("handle-claimed"), "{printed}");
     assert!(printed.contains(r#""claims_ok":0,"claims_failed":2"#), "{printed}");
 }
 
