@@ -206,14 +206,15 @@ fn contender<C: Contender>(
     make: impl AsyncFn() -> C,
 ) -> (Figures, Round) {
     let (single, multi) = (Arc::clone(single), Arc::clone(multi));
-    let quiet = single.block_on(make());
+    let quiet = Arc::new(single.block_on(make()));
     let busy = Arc::new(multi.block_on(make()));
     let mut figures =
         Figures { name: C::NAME, alone: vec![], crowd: vec![], fairness: vec![], allocations: (0.0, 0.0) };
     // Once for warming up, once for counting.
     single.block_on(alone(&quiet, 1000));
     let counted = allocation_counter::measure(|| single.block_on(alone(&quiet, 1000)));
-    let waiting = allocation_counter::measure(|| single.block_on(in_turns(&quiet, 1000)));
+    single.block_on(in_turns(&*quiet, 1000));
+    let waiting = allocation_counter::measure(|| single.block_on(in_turns(&*quiet, 1000)));
     figures.allocations = (counted.count_total as f64 / 1000.0, waiting.count_total as f64 / 1000.0);
     let round = Box::new(move |figures: &mut Figures| {
         let began = Instant::now();
@@ -228,10 +229,15 @@ fn contender<C: Contender>(
     (figures, round)
 }
 
-async fn alone<C: Contender>(pool: &C, cycles: u32) {
-    for _ in 0..cycles {
-        std::hint::black_box(&pool.claim().await);
-    }
+/// One task, as a server has them.
+async fn alone<C: Contender>(pool: &Arc<C>, cycles: u32) {
+    let pool = Arc::clone(pool);
+    let task = tokio::spawn(async move {
+        for _ in 0..cycles {
+            std::hint::black_box(&pool.claim().await);
+        }
+    });
+    task.await.expect("no task panics");
 }
 
 /// Every claim but the first sixteen waits until an earlier one's connection returns, all in one task.

@@ -189,15 +189,19 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         state.take_away(slot, away);
     }
 
-    /// Looks what lies on its seat. Only a claim that finds nothing needs its waker cloned, and that is
-    /// not done under the lock.
+    /// Looks what lies on its seat. A grant is taken at the time of the pool's last event: it cannot be
+    /// due for anything yet. Only a claim that finds nothing needs its waker cloned, and that is not done
+    /// under the lock.
     fn look(&mut self, seat: ClaimId, cx: &Context<'_>) -> Found<K> {
-        let now = self.shared.runtime.now();
         let mut waker = None;
         loop {
             let mut effects = Effects::new();
             let mut state = self.shared.lock();
-            state.catch_up(now, &mut effects);
+            let mut now = state.machine.latest();
+            if !matches!(state.seats.at(seat).sitting, Sitting::Granted(..)) {
+                now = self.shared.runtime.now();
+                state.catch_up(now, &mut effects);
+            }
             if matches!(state.seats.at(seat).sitting, Sitting::Revoked) {
                 state.seats.at(seat).sitting = Sitting::Waiting;
                 let stale = state.seats.at(seat).waker.take();

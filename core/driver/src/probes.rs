@@ -150,10 +150,9 @@ pub(crate) fn slot_state_change<F: Fn() -> String>(
     to: Option<SlotKind>,
     counts: F,
 ) {
-    let (old, new) = (state_name(from), state_name(to));
     // Several states of ours may be one of the tracer's.
-    if old != new {
-        fire!(slot__state__change, pool, address, slot, old, new, counts());
+    if shown_as(from) != shown_as(to) {
+        fire!(slot__state__change, pool, address, slot, state_name(from), state_name(to), counts());
     }
 }
 
@@ -208,15 +207,28 @@ pub(crate) fn rebalanced(pool: &str) {
     fire!(rebalance__done, pool);
 }
 
-fn state_name(kind: Option<SlotKind>) -> &'static str {
+/// The state's number among those that tracers are shown.
+fn shown_as(kind: Option<SlotKind>) -> u8 {
     match kind {
-        Some(SlotKind::Connecting) => "Connecting",
-        Some(SlotKind::Unclaimed) => "ConnectedUnclaimed",
-        Some(SlotKind::Checking) => "ConnectedChecking",
-        Some(SlotKind::Granted | SlotKind::Acquiring | SlotKind::Claimed) => "ConnectedClaimed",
-        Some(SlotKind::Recycling) => "ConnectedRecycling",
-        Some(SlotKind::Aborting | SlotKind::Closing) | None => "Terminated",
+        Some(SlotKind::Connecting) => 0,
+        Some(SlotKind::Unclaimed) => 1,
+        Some(SlotKind::Checking) => 2,
+        Some(SlotKind::Granted | SlotKind::Acquiring | SlotKind::Claimed) => 3,
+        Some(SlotKind::Recycling) => 4,
+        Some(SlotKind::Aborting | SlotKind::Closing) | None => 5,
     }
+}
+
+fn state_name(kind: Option<SlotKind>) -> &'static str {
+    let names = [
+        "Connecting",
+        "ConnectedUnclaimed",
+        "ConnectedChecking",
+        "ConnectedClaimed",
+        "ConnectedRecycling",
+        "Terminated",
+    ];
+    names[usize::from(shown_as(kind))]
 }
 
 fn failure_name(failure: Failure) -> &'static str {

@@ -169,6 +169,14 @@ impl PoolMachine {
         let backend = entry.backend;
         let from = core::mem::replace(&mut entry.state, state).kind();
         let set = self.sets.at_mut(backend);
+        if from.carries_load() && to.carries_load() {
+            // It only changes hands: neither what is idle nor what is loaded is another.
+            set.counts.shift(from, to);
+            let totals = if set.wanted { &mut self.wanted } else { &mut self.draining };
+            totals.shift(from, to);
+            out.push(Action::Note(Note::Slot { slot, backend, from: Some(from), to: Some(to) }));
+            return;
+        }
         track_suspicion(entry, set, from.carries_load(), to.carries_load());
         let was_online = set.online();
         set.counts.shift(from, to);

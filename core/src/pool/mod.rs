@@ -384,11 +384,16 @@ impl Machine for PoolMachine {
 
     fn handle(&mut self, now: Timestamp, event: Event, out: &mut Vec<Action>) {
         self.now = self.now.max(now);
-        if self.next_due <= self.now {
+        let due = self.next_due <= self.now;
+        if due {
             self.fire(out);
         }
+        // A connection that was granted already only changes hands, and nothing follows from that.
+        let unsettling = due || !matches!(event, Event::Fetched(_) | Event::Acquired(_));
         self.apply(event, out);
-        self.settle(out);
+        if unsettling {
+            self.settle(out);
+        }
         self.next_due = self.first_due();
         // Settling may shorten a time-out that has passed already: impatience does.
         while self.next_due <= self.now {

@@ -146,11 +146,18 @@ impl PoolMachine {
     /// A connection came back in good order.
     fn intact(&mut self, slot: SlotId, out: &mut Vec<Action>) {
         self.proved(slot, out);
-        if self.keeps(slot) && !self.takes_for_move(slot) {
-            self.enter_unclaimed(slot, out);
-        } else {
+        if !self.keeps(slot) || self.takes_for_move(slot) {
             self.enter_closing(slot, out);
+        } else if let Some(claim) = self.queue.front().filter(|_| !self.is_suspect(slot)) {
+            // Whoever waits has no idle connection to choose from (C6), so that this is the one to grant.
+            self.enter_granted(slot, claim, out);
+        } else {
+            self.enter_unclaimed(slot, out);
         }
+    }
+
+    fn is_suspect(&self, slot: SlotId) -> bool {
+        self.sets.at(self.slots.at(slot).backend).health.suspect
     }
 
     /// Whether a returned connection of this slot has a future.

@@ -79,6 +79,7 @@ pub(crate) fn bucket(load: u32, share: u32) -> u8 {
     if share == 0 {
         return BUCKETS as u8 - 1;
     }
-    let scaled = u64::from(load) * u64::from(STEPS) / u64::from(share);
-    scaled.min(BUCKETS as u64 - 2) as u8
+    // Twice the share is the last step that matters, and keeps the product small.
+    let scaled = load.min(share.saturating_mul(2)).saturating_mul(STEPS) / share;
+    scaled.min(BUCKETS as u32 - 2) as u8
 }

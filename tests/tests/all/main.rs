@@ -4,3 +4,4 @@ mod adapters;
 mod dns;
 mod driver;
 mod pool;
+mod tidy;

@@ -8,13 +8,13 @@ use qorb_examples::{DnsServer, Exchange, Platform};
 use super::{ANY, HandleOn, claimed, echo_server, on_both_runtimes, pool_of, run, unclaimed, until, within};
 
 on_both_runtimes! {
-    scenario_15_a_pool_that_is_dropped_closes_its_spares,
-    scenario_28_terminate_is_at_once_beside_a_silent_dns_server,
+    s15_a_pool_that_is_dropped_closes_its_spares,
+    s28_terminate_is_at_once_beside_a_silent_dns_server,
     a_handle_may_be_dropped_on_any_thread,
     a_handle_may_outlive_its_runtime,
 }
 
-fn scenario_15_a_pool_that_is_dropped_closes_its_spares<P: Platform>() {
+fn s15_a_pool_that_is_dropped_closes_its_spares<P: Platform>() {
     run::<P, _>(async {
         let server = echo_server();
         let pool = pool_of::<P>(&[&server], |policy| policy.spares_wanted = 4);
@@ -24,7 +24,7 @@ fn scenario_15_a_pool_that_is_dropped_closes_its_spares<P: Platform>() {
     });
 }
 
-fn scenario_28_terminate_is_at_once_beside_a_silent_dns_server<P: Platform>() {
+fn s28_terminate_is_at_once_beside_a_silent_dns_server<P: Platform>() {
     run::<P, _>(async {
         let service = "_echo._tcp.test.com.";
         let server = DnsServer::start(ANY, service, []).expect("there is a free port");

@@ -10,10 +10,10 @@ use qorb_examples::{EchoServer, Load, Platform, Work};
 use super::{echo_server, on_both_runtimes, pool_of, revive, run, runtime, until};
 
 on_both_runtimes! {
-    scenario_44_a_server_that_dies_under_sixteen_claimers_costs_little_and_gets_its_share_when_it_is_back,
+    s44_a_server_that_dies_under_sixteen_claimers_costs_little_and_gets_its_share_when_it_is_back,
 }
 
-fn scenario_44_a_server_that_dies_under_sixteen_claimers_costs_little_and_gets_its_share_when_it_is_back<
+fn s44_a_server_that_dies_under_sixteen_claimers_costs_little_and_gets_its_share_when_it_is_back<
     P: Platform,
 >() {
     run::<P, _>(async {
