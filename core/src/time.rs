@@ -56,7 +56,7 @@ impl Timestamp {
 /// A span in nanoseconds, `u64::MAX` where it does not fit.
 #[must_use]
 pub fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+    span.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(span.subsec_nanos()))
 }
 
 impl fmt::Display for Timestamp {

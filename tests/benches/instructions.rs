@@ -104,10 +104,12 @@ fn claim_and_release(machine: &mut PoolMachine, out: &mut Vec<Action>) {
 fn claim_and_release_once(machine: &mut PoolMachine, cycle: u64, out: &mut Vec<Action>) {
     let now = Timestamp::from_nanos(1_000_000_000 + cycle * 1000);
     machine.handle(now, Event::Claim { claim: ClaimId(0), deadline: Timestamp::NEVER }, out);
-    let granted = out.iter().find_map(|action| match action {
-        Action::Grant { slot, .. } => Some(*slot),
-        _ => None,
-    });
+    let mut granted = None;
+    for action in out.iter() {
+        if let Action::Grant { slot, .. } = action {
+            granted = Some(*slot);
+        }
+    }
     machine.handle(now, Event::Returned(granted.expect("granted at once"), Return::Intact), out);
 }
 
@@ -132,12 +134,10 @@ fn settle_connects(machine: &mut PoolMachine, out: &mut Vec<Action>) {
     let mut next = Vec::new();
     while !out.is_empty() {
         for action in out.drain(..) {
-            match action {
-                Action::Connect(slot, _) => {
-                    machine.handle(Timestamp::EPOCH, Event::Connected(slot, Ok(())), &mut next);
-                }
-                Action::Close(slot) => machine.handle(Timestamp::EPOCH, Event::Closed(slot), &mut next),
-                _ => {}
+            if let Action::Connect(slot, _) = action {
+                machine.handle(Timestamp::EPOCH, Event::Connected(slot, Ok(())), &mut next);
+            } else if let Action::Close(slot) = action {
+                machine.handle(Timestamp::EPOCH, Event::Closed(slot), &mut next);
             }
         }
         std::mem::swap(out, &mut next);

@@ -143,7 +143,7 @@ impl Histogram {
     }
 
     pub(crate) fn add(&mut self, span: Duration) {
-        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        let micros = span.as_secs().saturating_mul(1_000_000) + u64::from(span.subsec_micros());
         let class = (u64::BITS - micros.leading_zeros()) as usize;
         self.classes[class.min(Self::CLASSES - 1)] += 1;
         self.sum = self.sum.saturating_add(span);

@@ -165,14 +165,9 @@ impl PoolMachine {
     /// Grants idle connections to those who wait, in order, until one of the two runs out (C6, C12).
     #[inline]
     pub(super) fn grant_waiting(&mut self, out: &mut Vec<Action>) {
-        if self.queue.waiting() == 0 {
-            return;
-        }
-        while let Some(claim) = self.queue.front() {
-            let granted = self.take_pick(|pool, slot, out| pool.enter_granted(slot, claim, out), out);
-            if granted.is_none() {
-                return;
-            }
+        while self.queue.waiting() > 0 && self.pick.first().is_some() {
+            let Some(claim) = self.queue.front() else { return };
+            self.take_pick(|pool, slot, out| pool.enter_granted(slot, claim, out), out);
         }
     }
 
