@@ -62,10 +62,11 @@ impl<K: Connector> State<K> {
         }
         let queued = mine.is_none();
         let number = mine.unwrap_or_else(|| self.seats.at(claim).number);
-        let backend = self.berth(slot).backend;
-        let to = if queued { SlotKind::Granted } else { SlotKind::Claimed };
+        let berth = self.berth(slot);
+        let backend = berth.backend;
+        let from = berth.shown.replace(SlotKind::Claimed);
         let counts = || self.counts(backend);
-        probes::granted(&self.name, number, self.serial(slot), self.address(slot), to, queued, counts);
+        probes::granted(&self.name, number, self.serial(slot), self.address(slot), from, queued, counts);
     }
 
     fn changed(&mut self, change: Change) {
@@ -86,7 +87,8 @@ impl<K: Connector> State<K> {
         }
         // A slot that is granted changes its state between other probes: see `granted`.
         let granted = matches!(to, Some(SlotKind::Claimed | SlotKind::Granted));
-        if probes::ENABLED && !(from == Some(SlotKind::Unclaimed) && granted) {
+        if probes::ENABLED && !granted {
+            let from = std::mem::replace(&mut self.berth(slot).shown, to);
             let counts = || self.counts(backend);
             probes::slot_state_change(&self.name, self.address(slot), self.serial(slot), from, to, counts);
         }

@@ -111,7 +111,7 @@ pub(crate) fn granted<F: Fn() -> String>(
     claim: u64,
     slot: u64,
     address: &str,
-    to: SlotKind,
+    from: Option<SlotKind>,
     queued: bool,
     counts: F,
 ) {
@@ -119,7 +119,7 @@ pub(crate) fn granted<F: Fn() -> String>(
         fire!(pool__claim__start, pool, claim);
     }
     fire!(slot__set__claim__start, pool, claim, address);
-    slot_state_change(pool, address, slot, Some(SlotKind::Unclaimed), Some(to), counts);
+    slot_state_change(pool, address, slot, from, Some(SlotKind::Claimed), counts);
     fire!(handle__claimed, pool, claim, slot, address);
     fire!(slot__set__claim__done, pool, claim, slot);
     fire!(pool__claim__done, pool, claim, slot);

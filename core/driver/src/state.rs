@@ -3,7 +3,7 @@
 use std::mem;
 use std::sync::Arc;
 
-use qorb_core::pool::{Action, BackendId, ClaimId, Denial, Event, Failure, PoolMachine, SlotId, Ticket};
+use qorb_core::pool::{Action, BackendId, ClaimId, Denial, Event, Failure, PoolMachine, SlotId, SlotKind, Ticket};
 use qorb_core::{Machine, Timestamp};
 
 use crate::alarm::Alarm;
@@ -48,6 +48,8 @@ pub(crate) struct Berth<K: Connector> {
     /// The slot's number for people.
     pub(crate) serial: u64,
     pub(crate) backend: BackendId,
+    /// The state that tracers were shown last.
+    pub(crate) shown: Option<SlotKind>,
     cancel: Option<Arc<Cancel>>,
     /// While a claimer has the connection.
     pub(crate) away: Option<Away>,
@@ -56,7 +58,7 @@ pub(crate) struct Berth<K: Connector> {
 impl<K: Connector> Berth<K> {
     fn vacant() -> Self {
         let (place, backend) = (Place::Elsewhere, BackendId(0));
-        Self { place, serial: 0, backend, cancel: None, away: None }
+        Self { place, serial: 0, backend, shown: None, cancel: None, away: None }
     }
 }
 

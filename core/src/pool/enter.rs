@@ -174,7 +174,9 @@ impl PoolMachine {
             set.counts.shift(from, to);
             let totals = if set.wanted { &mut self.wanted } else { &mut self.draining };
             totals.shift(from, to);
-            out.push(Action::Note(Note::Slot { slot, backend, from: Some(from), to: Some(to) }));
+            if from == SlotKind::Recycling || to == SlotKind::Recycling {
+                out.push(Action::Note(Note::Slot { slot, backend, from: Some(from), to: Some(to) }));
+            }
             return;
         }
         track_suspicion(entry, set, from.carries_load(), to.carries_load());

@@ -185,7 +185,8 @@ pub enum Action {
 /// A fact for probes, logs and metrics.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Note {
-    /// A slot went from one state to another (`None`: it did not exist before, or does not any more).
+    /// A slot went from one state to another (`None`: it did not exist before, or does not any more). That
+    /// it went from one claimer to the next is said by the grant alone.
     Slot {
         /// Which.
         slot: SlotId,
