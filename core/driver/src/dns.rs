@@ -17,7 +17,7 @@ use futures_core::Stream;
 use qorb_core::dns::{self, Action, Event, QueryId, SocketFailure};
 use qorb_core::{Backend, Machine, Timestamp};
 
-use crate::resolver::Resolver;
+use crate::resolver::{Need, Resolver};
 use crate::runtime::{Runtime, TcpStream, UdpSocket};
 
 /// How many events are handled before other tasks get a turn.
@@ -58,7 +58,7 @@ impl DnsResolver {
 impl<R: Runtime> Resolver<R> for DnsResolver {
     type Sets = DnsSets<R>;
 
-    fn start(self, runtime: &R) -> DnsSets<R> {
+    fn start(self, runtime: &R, need: Need) -> DnsSets<R> {
         let room = self.config.edns_payload.map_or(0, usize::from).max(DATAGRAM);
         let (seed, now) = (runtime.entropy(), runtime.now());
         let machine = dns::Resolver::new(&self.service, &self.bootstrap, self.config, seed, now);
@@ -69,6 +69,7 @@ impl<R: Runtime> Resolver<R> for DnsResolver {
             lines: BTreeMap::new(),
             alarm: None,
             latest: None,
+            need,
             room,
         };
         sets.handle(Event::Tick);
@@ -87,6 +88,8 @@ pub struct DnsSets<R: Runtime> {
     alarm: Option<(Timestamp, Sleep)>,
     /// Found, but not published yet.
     latest: Option<Vec<Backend>>,
+    /// Tells when nothing works that it has found.
+    need: Need,
     /// For a datagram.
     room: usize,
 }
@@ -190,6 +193,11 @@ impl<R: Runtime> Stream for DnsSets<R> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<Backend>>> {
         let this = self.get_mut();
         let mut events = 0;
+        if this.need.poll(cx).is_ready() {
+            this.handle(Event::ResolveNow);
+            // Once more, so that the next time finds its way here.
+            cx.waker().wake_by_ref();
+        }
         loop {
             let mut progress = this.poll_alarm(cx);
             let queries: Vec<_> = this.lines.keys().copied().collect();

@@ -25,6 +25,8 @@ pub(crate) struct Rare<K: Connector> {
     pub(crate) closings: Vec<(SlotId, Place<K>)>,
     pub(crate) litter: Vec<Litter<K>>,
     pub(crate) reports: Vec<Report>,
+    /// Every backend is down.
+    pub(crate) forsaken: bool,
 }
 
 /// An operation to start.
@@ -86,6 +88,7 @@ impl<K: Connector> Rare<K> {
             closings: Vec::new(),
             litter: Vec::new(),
             reports: Vec::new(),
+            forsaken: false,
         }
     }
 }
@@ -115,6 +118,15 @@ impl Cancel {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// Ready once asked, and then not before it is asked again.
+    pub(crate) fn poll_again(&self, cx: &Context<'_>) -> Poll<()> {
+        let asked = self.poll(cx);
+        if asked.is_ready() {
+            self.lock().asked = false;
+        }
+        asked
     }
 
     pub(crate) fn is_asked(&self) -> bool {

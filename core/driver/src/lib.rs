@@ -44,7 +44,7 @@ pub use pool::Pool;
 pub use qorb_core::dns::{Config as DnsResolverConfig, ConfigError};
 pub use qorb_core::pool::{Denial, Policy, PolicyError, SetConfig, Standing};
 pub use qorb_core::{Backend, Timestamp};
-pub use resolver::{FixedResolver, Once, Resolver, SingleHost, StreamResolver, from_stream};
+pub use resolver::{FixedResolver, Need, Once, Resolver, SingleHost, StreamResolver, from_stream};
 pub use runtime::{Runtime, TcpStream, UdpSocket};
 pub use stats::{BackendStats, HandleStats, Histogram, Stats};
 

@@ -119,6 +119,9 @@ impl<K: Connector> State<K> {
     /// Of many failures in a row, the first, second, fourth, eighth and so on are reported.
     fn failed(&mut self, id: BackendId, failure: Failure, effects: &mut Effects<K>) {
         self.tally.failures += 1;
+        if self.machine.is_forsaken() {
+            effects.rare().forsaken = true;
+        }
         let entry = self.entry(id);
         entry.failures += 1;
         if entry.failures.is_power_of_two() {

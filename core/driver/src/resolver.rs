@@ -13,6 +13,7 @@ use futures_core::Stream;
 use qorb_core::Backend;
 
 use crate::connector::Connector;
+use crate::effects::Cancel;
 use crate::runtime::Runtime;
 use crate::shared::Shared;
 
@@ -22,8 +23,20 @@ pub trait Resolver<R: Runtime>: Send + 'static {
     /// last set stays.
     type Sets: Stream<Item = Vec<Backend>> + Send + 'static;
 
-    /// Begins to resolve. A pool calls it once; the stream is dropped when the pool ends.
-    fn start(self, runtime: &R) -> Self::Sets;
+    /// Begins to resolve. A pool calls it once; the stream is dropped when the pool ends. `need` tells of
+    /// times at which an answer is needed sooner than usual.
+    fn start(self, runtime: &R, need: Need) -> Self::Sets;
+}
+
+/// Tells a resolver that every backend it has named is down, so that it may look again at once.
+#[derive(Clone, Debug)]
+pub struct Need(Arc<Cancel>);
+
+impl Need {
+    /// Ready once for each time at which nothing works, or for several that come together.
+    pub fn poll(&self, cx: &Context<'_>) -> Poll<()> {
+        self.0.poll_again(cx)
+    }
 }
 
 /// A resolver whose backends never change. Each goes by its address as its name, and is in the set once
@@ -52,7 +65,7 @@ impl FixedResolver {
 impl<R: Runtime> Resolver<R> for FixedResolver {
     type Sets = Once;
 
-    fn start(self, _runtime: &R) -> Once {
+    fn start(self, _runtime: &R, _need: Need) -> Once {
         Once { set: Some(self.set) }
     }
 }
@@ -80,7 +93,7 @@ impl SingleHost {
 impl<R: Runtime> Resolver<R> for SingleHost {
     type Sets = Once;
 
-    fn start(self, _runtime: &R) -> Once {
+    fn start(self, _runtime: &R, _need: Need) -> Once {
         Once { set: Some(vec![self.backend]) }
     }
 }
@@ -118,7 +131,7 @@ where
 {
     type Sets = S;
 
-    fn start(self, _runtime: &R) -> S {
+    fn start(self, _runtime: &R, _need: Need) -> S {
         self.sets
     }
 }
@@ -139,8 +152,9 @@ where
     let runtime = shared.runtime.clone();
     let pool = Arc::downgrade(shared);
     let end = Arc::clone(&shared.listening);
+    let need = Need(Arc::clone(&shared.needing));
     shared.runtime.spawn(async move {
-        let Ok(sets) = catch_unwind(AssertUnwindSafe(|| resolver.start(&runtime))) else { return };
+        let Ok(sets) = catch_unwind(AssertUnwindSafe(|| resolver.start(&runtime, need))) else { return };
         let mut sets = pin!(sets);
         loop {
             let next = poll_fn(|cx| match end.poll(cx) {

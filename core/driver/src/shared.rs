@@ -25,6 +25,8 @@ pub(crate) struct Shared<K: Connector, R: Runtime> {
     pub(crate) name: Arc<str>,
     /// Ends the task that listens to the resolver.
     pub(crate) listening: Arc<Cancel>,
+    /// Tells the resolver that nothing works.
+    pub(crate) needing: Arc<Cancel>,
     /// Counts claims, roughly: it decides which of them read the clock.
     pub(crate) samples: AtomicU32,
     /// A hint that claims wait, so that the next one comes prepared to.
@@ -39,6 +41,7 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
             connector: Arc::new(connector),
             name,
             listening: Arc::default(),
+            needing: Arc::default(),
             samples: AtomicU32::new(0),
             crowded: AtomicBool::new(false),
             state: Mutex::new(state),
@@ -156,6 +159,9 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
             }
             for cancel in rare.aborts {
                 contain(|| cancel.ask());
+            }
+            if rare.forsaken {
+                contain(|| self.needing.ask());
             }
             for report in rare.reports {
                 contain(|| report.tell(&self.name));

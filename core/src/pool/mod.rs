@@ -242,6 +242,13 @@ impl PoolMachine {
         self.slots.get(slot.0).map(|slot| slot.state.kind())
     }
 
+    /// Whether backends are known and every one of them is down: perhaps the resolver knows better by now.
+    #[must_use]
+    pub fn is_forsaken(&self) -> bool {
+        let down = |backend: &BackendId| self.sets.at(*backend).standing() == Standing::Down;
+        self.wanted.connected() == 0 && !self.order.is_empty() && self.order.iter().all(down)
+    }
+
     /// Claims in the queue.
     #[must_use]
     pub fn waiting(&self) -> u32 {

@@ -11,7 +11,7 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 use qorb_driver::{ConfigError, Denial, DnsResolver, DnsResolverConfig, Policy, Pool};
 use qorb_tests::sim::World;
 use qorb_tests::sim::net::{Reply, Server};
-use qorb_tests::sim::script::{Script, SimPool};
+use qorb_tests::sim::script::{Act, Method, Script, SimPool};
 
 const SERVER: &str = "[::1]:53";
 const SERVICE: &str = "_echo._tcp.test.com.";
@@ -182,4 +182,29 @@ fn a_resolver_that_cannot_work_is_refused_before_there_is_a_pool() {
     assert_eq!(refused(SERVICE, &[], config()), ConfigError::NoServer);
     let zero = DnsResolverConfig { query_timeout: Duration::ZERO, ..config() };
     assert_eq!(refused(SERVICE, &[address()], zero), ConfigError::Zero { field: "query_timeout" });
+}
+
+#[test]
+fn l5_a_pool_whose_backends_are_all_down_has_the_resolver_ask_at_once() {
+    let world = World::new(6);
+    let script = Script::new(world.sim());
+    for name in ["n1.test.com.", "n2.test.com."] {
+        script.set(name, Method::Connect, Act::FAIL);
+    }
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counts = Arc::clone(&seen);
+    let server: Server = Box::new(move |question| {
+        counts.fetch_add(usize::from(asks_for_srv(question)), Ordering::Relaxed);
+        vec![Reply::Bytes(late(1), answer(question, 2))]
+    });
+    world.serve_udp(address(), server);
+    let pool = pool(&world, &script);
+    let config = DnsResolverConfig::default();
+    world.pass(config.min_query_interval * 2);
+    let asked = seen.load(Ordering::Relaxed);
+    assert!((2..=3).contains(&asked), "{asked} times in two of the least intervals");
+    world.pass(config.query_interval);
+    let asked = seen.load(Ordering::Relaxed);
+    assert!((6..=15).contains(&asked), "{asked} times: often, but no oftener than it may");
+    end(world, &script, pool);
 }
