@@ -49,7 +49,7 @@ pub struct Config {
     /// How many questions may be under way at one server, 4096 at most. Default 16.
     pub max_inflight_per_server: usize,
     /// The next round is up to this many per cent later than due, never earlier: asking before the
-    /// records have expired gets the same cached answer. Default 10.
+    /// records have expired gets the same cached answer. At most 100. Default 10.
     pub jitter_percent: u8,
 }
 
@@ -137,6 +137,9 @@ impl Config {
         let zero_count = counts.into_iter().find(|(_, count)| *count == 0).map(|(field, _)| field);
         match zero_span.or(zero_count) {
             Some(field) => Err(ConfigError::Zero { field }),
+            None if self.jitter_percent > 100 => {
+                Err(ConfigError::TooLarge { field: "jitter_percent", most: 100 })
+            }
             None => Ok(()),
         }
     }
@@ -182,6 +185,13 @@ pub enum ConfigError {
         /// The field's name in [`Config`].
         field: &'static str,
     },
+    /// A field is above what it may be.
+    TooLarge {
+        /// The field's name in [`Config`].
+        field: &'static str,
+        /// The largest value allowed.
+        most: u8,
+    },
 }
 
 impl fmt::Display for ConfigError {
@@ -197,6 +207,7 @@ impl fmt::Display for ConfigError {
                 f.write_str("there is no DNS server to ask: give at least one bootstrap address")
             }
             Self::Zero { field } => write!(f, "{field} is zero: set it above zero or keep its default"),
+            Self::TooLarge { field, most } => write!(f, "{field} is above {most}: set it to {most} or less"),
         }
     }
 }

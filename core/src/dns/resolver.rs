@@ -395,5 +395,5 @@ fn failed(server: SocketAddr, why: Failure, known: &Server) -> Action {
 }
 
 fn percent(span: Duration, percent: u8) -> Duration {
-    span / 100 * u32::from(percent)
+    (span / 100).saturating_mul(percent.into())
 }

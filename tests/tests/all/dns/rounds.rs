@@ -351,6 +351,7 @@ fn what_would_stall_or_spin_is_refused() {
         |name: &str, servers: &[_], config| Resolver::new(name, servers, config, [0; 32], Timestamp::EPOCH);
     let config = Config::default;
     let long = "a.".repeat(128);
+    let too_much = ConfigError::TooLarge { field: "jitter_percent", most: 100 };
     let cases = [
         (new("", &[ONE], config()), ConfigError::EmptyName),
         (new(".", &[ONE], config()), ConfigError::EmptyName),
@@ -362,6 +363,7 @@ fn what_would_stall_or_spin_is_refused() {
         (new("a", &[ONE], Config { query_timeout: Duration::ZERO, ..config() }), zero("query_timeout")),
         (new("a", &[ONE], Config { query_interval: Duration::ZERO, ..config() }), zero("query_interval")),
         (new("a", &[ONE], Config { max_dns_concurrency: 0, ..config() }), zero("max_dns_concurrency")),
+        (new("a", &[ONE], Config { jitter_percent: 101, ..config() }), too_much),
     ];
     for (made, error) in cases {
         let refused = made.expect_err("this is refused");
