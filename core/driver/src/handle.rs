@@ -70,14 +70,19 @@ impl<K: Connector, R: Runtime> Handle<K, R> {
     /// Begins to recycle the connection, before anybody takes a lock, and gives it back with what came
     /// of that.
     fn recycle(&mut self) {
-        let Some(link) = self.link.take() else { return };
+        let Some(mut link) = self.link.take() else { return };
         let slot = link.held.slot;
         if !link.held.record.is_wanted() {
             self.shared.give_back(slot, Place::Resting(link), Return::Abandoned);
             return;
         }
-        let errand = link.start(Chore::Recycle);
-        let progress = self.shared.runtime.enter(|| errand.poll(&mut Context::from_waker(Waker::noop())));
+        let progress = self.shared.runtime.enter(|| {
+            let cx = &mut Context::from_waker(Waker::noop());
+            match link.at_once(Chore::Recycle, cx) {
+                Some(outcome) => Progress::Done(link, outcome),
+                None => link.start(Chore::Recycle).poll(cx),
+            }
+        });
         match progress {
             Progress::Done(link, Ok(())) => {
                 self.shared.give_back(slot, Place::Resting(link), Return::Intact);

@@ -111,6 +111,25 @@ impl<K: Connector> Link<K> {
         Self { held, bench: Mutex::new(Box::new(bench)) }
     }
 
+    /// Lets the connector do what it can do on the spot: a method whose future has no state, as those that
+    /// a connector does not implement, needs no bench. `None` where it may take its time.
+    ///
+    /// A future of at most one byte cannot hold on to anything; one that is pending nevertheless is dropped,
+    /// and the method called again on the bench.
+    #[inline]
+    pub(crate) fn at_once(&mut self, chore: Chore, cx: &mut Context<'_>) -> Option<Outcome<(), K>> {
+        let Held { connection, connector, .. } = &mut *self.held;
+        match chore {
+            Chore::Acquire if size_of_future(|of: &K, held| of.on_acquire(held)) <= 1 => {
+                poll_once(|| connector.on_acquire(connection), cx)
+            }
+            Chore::Recycle if size_of_future(|of: &K, held| of.on_recycle(held)) <= 1 => {
+                poll_once(|| connector.on_recycle(connection), cx)
+            }
+            Chore::Check | Chore::Acquire | Chore::Recycle => None,
+        }
+    }
+
     /// Puts the connection to work; nothing of the connector is called before the first poll.
     pub(crate) fn start(self, chore: Chore) -> Errand<K> {
         let mut bench = self.bench.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -183,6 +202,25 @@ async fn serve<K: Connector>(mut held: Box<Held<K>>, chore: Chore) -> Served<K> 
         Chore::Recycle => caught(async { connector.on_recycle(connection).await }).await,
     };
     (held, settle(outcome))
+}
+
+/// The size of the future that a method makes, without calling it.
+#[inline]
+fn size_of_future<'a, K: Connector, F>(_: impl FnOnce(&'a K, &'a mut K::Connection) -> F) -> usize {
+    size_of::<F>()
+}
+
+/// Calls a method and polls its future once. No panic of it comes through.
+#[inline]
+fn poll_once<E, F>(call: impl FnOnce() -> F, cx: &mut Context<'_>) -> Option<Result<(), Trouble<E>>>
+where
+    F: Future<Output = Result<(), E>>,
+{
+    match catch_unwind(AssertUnwindSafe(|| pin!(call()).poll(cx))) {
+        Ok(Poll::Pending) => None,
+        Ok(Poll::Ready(outcome)) => Some(outcome.map_err(Trouble::Error)),
+        Err(payload) => Some(Err(Trouble::Panicked(Panicked::new(&*payload)))),
+    }
 }
 
 /// Sorts what [`caught`] brings.

@@ -27,9 +27,13 @@ struct End<K: Connector> {
 }
 impl<K: Connector, R: Runtime> Claim<'_, K, R> {
     /// Lets the connector prepare the connection, in place.
-    pub(super) fn acquire(&mut self, link: Link<K>, ticket: Ticket, cx: &mut Context<'_>) -> Found<K> {
+    pub(super) fn acquire(&mut self, mut link: Link<K>, ticket: Ticket, cx: &mut Context<'_>) -> Found<K> {
         let slot = link.held.slot;
-        match link.start(Chore::Acquire).poll(cx) {
+        let progress = match link.at_once(Chore::Acquire, cx) {
+            Some(outcome) => Progress::Done(link, outcome),
+            None => link.start(Chore::Acquire).poll(cx),
+        };
+        match progress {
             Progress::Done(link, Ok(())) => Found::Acquired(link),
             Progress::Done(link, Err(trouble)) => {
                 let failure = trouble.failure();

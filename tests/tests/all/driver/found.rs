@@ -256,3 +256,70 @@ fn rule_1_no_error_is_printed_under_the_lock() {
     std::mem::forget(pool);
     world.vanish();
 }
+
+/// Prepares nothing, and is never done with it.
+struct Endless;
+
+impl Connector for Endless {
+    type Connection = ();
+    type Error = std::io::Error;
+
+    async fn connect(&self, _: &Backend) -> Result<(), std::io::Error> {
+        Ok(())
+    }
+
+    fn on_acquire(&self, (): &mut ()) -> impl Future<Output = Result<(), std::io::Error>> + Send {
+        std::future::pending()
+    }
+}
+
+#[test]
+fn a_method_whose_future_has_no_state_may_be_pending_all_the_same() {
+    let world = World::new(7);
+    let resolver = FixedResolver::new([([127, 0, 0, 1], 1).into()]);
+    let pool = world.run_until(async { Pool::new("endless", resolver, Endless, Policy::default()) });
+    let pool: Pool<Endless, Sim> = pool.expect("a policy that works");
+    world.settle();
+    let patience = Duration::from_secs(7);
+    let error = world.run_until(pool.claim_within(patience)).expect_err("it is never done");
+    assert_eq!((error.kind, world.elapsed()), (Denial::AcquireFailed, patience));
+    world.run_until(pool.terminate());
+    drop(pool);
+    world.finish();
+}
+
+/// Panics wherever it can.
+struct Skittish;
+
+impl Connector for Skittish {
+    type Connection = ();
+    type Error = std::io::Error;
+
+    async fn connect(&self, _: &Backend) -> Result<(), std::io::Error> {
+        Ok(())
+    }
+
+    #[expect(clippy::manual_async_fn, reason = "its future is to have no state")]
+    fn on_recycle(&self, (): &mut ()) -> impl Future<Output = Result<(), std::io::Error>> + Send {
+        async { std::panic::resume_unwind(Box::new("it cannot be recycled")) }
+    }
+}
+
+#[test]
+fn s29_a_panic_on_the_spot_is_contained_too() {
+    let world = World::new(7);
+    let resolver = FixedResolver::new([([127, 0, 0, 1], 1).into()]);
+    let pool = world.run_until(async { Pool::new("skittish", resolver, Skittish, Policy::default()) });
+    let pool: Pool<Skittish, Sim> = pool.expect("a policy that works");
+    world.pass(Duration::from_secs(2));
+    let handle = world.run_until(pool.claim()).expect("it connects");
+    let slot = handle.slot_id();
+    drop(handle);
+    world.pass(Duration::from_secs(2));
+    let handle = world.run_until(pool.claim()).expect("another connection");
+    assert_ne!(handle.slot_id(), slot);
+    drop(handle);
+    world.run_until(pool.terminate());
+    drop(pool);
+    world.finish();
+}
