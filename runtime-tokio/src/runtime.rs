@@ -5,7 +5,6 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::panic::catch_unwind;
 use std::pin::pin;
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use qorb_driver::{NoRuntime, Runtime, TcpStream, Timestamp, UdpSocket};
@@ -13,24 +12,28 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// What timestamps count from.
-static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
-
 /// Longer than any program runs, for deadlines that the clock cannot express.
 const AGES: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// A tokio runtime.
 ///
-/// Its clock is tokio's, so a test that pauses time pauses its pools.
+/// Its clock is tokio's, so a test that pauses time pauses its pools. Timestamps are for it and its clones:
+/// each runtime of a process may have a clock of its own.
 #[derive(Clone, Debug)]
 pub struct TokioRuntime {
     handle: Handle,
+    /// What timestamps count from.
+    epoch: Instant,
 }
 
 impl From<Handle> for TokioRuntime {
     /// For a pool that is made outside the runtime, by `Pool::new_in`.
     fn from(handle: Handle) -> Self {
-        Self { handle }
+        let epoch = {
+            let _guard = handle.enter();
+            Instant::now()
+        };
+        Self { handle, epoch }
     }
 }
 
@@ -42,11 +45,11 @@ impl Runtime for TokioRuntime {
         let handle = Handle::try_current().map_err(|_| NoRuntime)?;
         // Without `enable_time` tokio panics, with a message that says so: here, not in a task of the pool.
         catch_unwind(|| drop(sleep(Duration::ZERO))).map_err(|_| NoRuntime)?;
-        Ok(Self { handle })
+        Ok(Self { handle, epoch: Instant::now() })
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp::EPOCH.after(Instant::now().duration_since(*EPOCH))
+        Timestamp::EPOCH.after(Instant::now().duration_since(self.epoch))
     }
 
     fn entropy(&self) -> [u8; 32] {
@@ -60,7 +63,7 @@ impl Runtime for TokioRuntime {
     }
 
     fn sleep_until(&self, time: Timestamp) -> impl Future<Output = ()> + Send + 'static {
-        let deadline = EPOCH.checked_add(time.since(Timestamp::EPOCH));
+        let deadline = self.epoch.checked_add(time.since(Timestamp::EPOCH));
         let deadline = deadline.unwrap_or_else(|| Instant::now() + AGES);
         self.enter(|| sleep_until(deadline))
     }
@@ -117,5 +120,32 @@ impl TcpStream for Bytes {
 
     async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.0.write_all(bytes).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::Builder;
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[test]
+    fn the_clock_of_one_runtime_is_nothing_to_another() {
+        let second = Duration::from_secs(1);
+        let paused = Builder::new_current_thread().enable_time().start_paused(true).build();
+        paused.expect("it starts").block_on(async {
+            advance(3600 * second).await;
+            let runtime = TokioRuntime::current().expect("it runs");
+            let begin = runtime.now();
+            advance(second).await;
+            assert_eq!(runtime.now().since(begin), second);
+        });
+        let plain = Builder::new_current_thread().enable_time().build().expect("it starts");
+        let runtime = TokioRuntime::from(plain.handle().clone());
+        let begin = runtime.now();
+        let real = std::time::Instant::now();
+        while real.elapsed().is_zero() {}
+        assert!(runtime.now() > begin, "its clock stands still");
     }
 }
