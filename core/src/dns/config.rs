@@ -164,6 +164,11 @@ impl Config {
         }
     }
 
+    /// The most by which a pause between two rounds may be longer.
+    pub(super) fn jitter(&self, pause: Duration) -> Duration {
+        (pause / 100).saturating_mul(self.jitter_percent.into())
+    }
+
     /// The floor between two rounds.
     pub(super) fn floor(&self) -> Duration {
         self.min_query_interval.min(self.query_interval)

@@ -3,7 +3,6 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use core::time::Duration;
 
 use super::config::{Config, ConfigError, StalePolicy};
 use super::event::{Action, Event, QueryId};
@@ -53,7 +52,7 @@ impl Activity {
     /// Whether the round under way has the service's answer from this server.
     fn has_heard(&self, server: SocketAddr) -> bool {
         match self {
-            Self::Asking(round) => round.lookups.get(&server).is_some_and(Lookup::has_heard),
+            Self::Asking(round) => round.has_heard(server),
             Self::Resting { .. } | Self::Ended => false,
         }
     }
@@ -258,7 +257,7 @@ impl Resolver {
         }
         let is_first = self.published.is_nothing();
         let pause = pause(outcome, self.fruitless, is_first, self.now, &self.config);
-        let next = self.now.after(pause).after(self.dice.up_to(percent(pause, self.config.jitter_percent)));
+        let next = self.now.after(pause).after(self.dice.up_to(self.config.jitter(pause)));
         self.activity = Activity::Resting { earliest: self.now.after(self.config.floor()), next };
         out.push(Action::Note(Note::RoundEnded {
             round: number,
@@ -291,12 +290,17 @@ impl Resolver {
         }
     }
 
-    /// When the stale set is given up.
+    /// When the stale set is given up: not while the round has backends, for it ends by confirming them.
     fn expiry(&self) -> Timestamp {
         match (self.config.stale, self.stale_since()) {
-            (StalePolicy::KeepFor(span), Some(since)) => since.after(span),
-            (StalePolicy::KeepFor(_), None) | (StalePolicy::KeepForever, _) => Timestamp::NEVER,
+            (StalePolicy::KeepFor(span), Some(since)) if !self.has_heard_of_backends() => since.after(span),
+            (StalePolicy::KeepFor(_) | StalePolicy::KeepForever, _) => Timestamp::NEVER,
         }
+    }
+
+    fn has_heard_of_backends(&self) -> bool {
+        let mut servers = self.servers.iter();
+        servers.any(|(address, server)| self.activity.has_heard(*address) && server.view.is_positive())
     }
 
     /// Gives the stale set up, and with it what servers once said.
@@ -392,8 +396,4 @@ impl Machine for Resolver {
 
 fn failed(server: SocketAddr, why: Failure, known: &Server) -> Action {
     Action::Note(Note::ServerFailed { server, why, failures: known.failures() })
-}
-
-fn percent(span: Duration, percent: u8) -> Duration {
-    (span / 100).saturating_mul(percent.into())
 }

@@ -81,6 +81,12 @@ impl Round {
         Some((address, verdict))
     }
 
+    /// Whether this server's answer for the service is in, its lookup finished or not.
+    pub(super) fn has_heard(&self, server: SocketAddr) -> bool {
+        self.lookups.get(&server).is_some_and(Lookup::has_heard)
+            || self.verdicts.get(&server).is_some_and(|verdict| verdict.is_answer())
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.waiting.is_empty() && self.lookups.is_empty()
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use hickory_proto::op::ResponseCode;
 use qorb_core::Timestamp;
-use qorb_core::dns::{Config, Note, Opinion};
+use qorb_core::dns::{Config, Note, Opinion, StalePolicy};
 use qorb_tests::dns_world::{SERVICE, World, Zone, host, srv};
 
 use super::{ONE, THREE, TWO, ms, plain, secs, server};
@@ -132,6 +132,25 @@ fn m3_nothing_lapses_while_every_server_fails() {
     world.serve(TWO, |_| Vec::new());
     world.run_for(secs(10_000));
     assert_eq!(world.addresses(), Zone::backends([1, 2]));
+}
+
+#[test]
+fn n12_a_stale_set_is_not_given_up_in_a_round_in_which_a_server_named_backends() {
+    let config = Config { stale: StalePolicy::KeepFor(secs(580)), ..plain() };
+    let mut world = world(config, &[only(&[1, 2, 3]), only(&[1, 2, 3])]);
+    world.run_for(secs(1));
+    world.serve(ONE, |_| Vec::new());
+    world.serve(TWO, |_| Vec::new());
+    world.run_for(secs(569));
+    assert!(world.resolver.stale_since().is_some());
+    world.serve(ONE, only(&[1, 2, 3]).server());
+    world.run_for(secs(20));
+    let heard = world.notes.iter().rfind(|(_, note)| matches!(note, Note::Answered { server: ONE, .. }));
+    let heard = heard.expect("it answered").0.as_nanos() / 1_000_000_000;
+    assert!((570..580).contains(&heard), "heard at {heard} s, before the set expires at 580 s");
+    assert!(world.count(|note| matches!(note, Note::RoundEnded { positive: 1, failed: 1, .. })) == 1);
+    assert_eq!((world.sets.len(), world.addresses()), (1, Zone::backends([1, 2, 3])), "no gap");
+    assert_eq!(world.resolver.stale_since(), None);
 }
 
 #[test]
