@@ -230,17 +230,19 @@ impl Lookup {
         self.phase = Phase::Addresses { refresh: until, unanswered: 0 };
         let catalogue = bench.server.view.catalogue_mut();
         catalogue.replace_services(services, until);
+        let mut came_along = BTreeSet::new();
         if config.trust_additional {
             let kept: BTreeSet<Name> = catalogue.targets().cloned().collect();
             for ((target, kind), (found, ttl)) in targets.additional {
                 if kept.contains(&target) && config.addresses.kinds().contains(&kind) {
                     let until = now.after(config.address_life(ttl));
+                    came_along.insert((target.clone(), kind));
                     catalogue.learn(target, kind, Known { found, until });
                     self.refresh_by(until);
                 }
             }
         }
-        let learnt = targets_to_ask(&bench.server.view, config, now);
+        let learnt = targets_to_ask(&bench.server.view, &came_along, config, now);
         learnt.used_until.into_iter().for_each(|until| self.refresh_by(until));
         self.waiting = learnt.missing;
         Gain::Anything
@@ -326,11 +328,20 @@ struct Missing {
     used_until: VecDeque<Timestamp>,
 }
 
-fn targets_to_ask(view: &View, config: &Config, now: Timestamp) -> Missing {
+/// What came along just now is not asked, even if it is good for this moment only.
+fn targets_to_ask(
+    view: &View,
+    came_along: &BTreeSet<(Name, Kind)>,
+    config: &Config,
+    now: Timestamp,
+) -> Missing {
     let mut result = Missing { missing: VecDeque::new(), used_until: VecDeque::new() };
     let Some(catalogue) = view.catalogue() else { return result };
     for target in catalogue.targets() {
         for kind in config.addresses.kinds() {
+            if came_along.contains(&(target.clone(), *kind)) {
+                continue;
+            }
             match catalogue.known(target, *kind) {
                 Some(known) if now < known.until && known.found.is_empty() => {}
                 Some(known) if now < known.until => result.used_until.push_back(known.until),

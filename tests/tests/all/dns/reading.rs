@@ -152,6 +152,16 @@ fn a6_b23_a_ttl_of_zero_is_used_and_asked_again_after_the_minimum_interval_witho
 }
 
 #[test]
+fn a6_a13_addresses_that_came_along_for_this_moment_only_are_not_asked_again_at_once() {
+    let zone = Zone::of(0).with(SERVICE, 60, srv(0, 0, 1, ECHO1)).with(ECHO1, 0, host(ip("fd00::1")));
+    let mut world = world_of(zone.sending_along(1));
+    world.run_for(secs(1));
+    assert_eq!((world.addresses(), world.asked.len()), (vec!["[fd00::1]:1".to_owned()], 1));
+    world.run_for(secs(5));
+    assert_eq!(world.asked.len(), 2, "but in the next round, which comes as soon as may be");
+}
+
+#[test]
 fn a7_a_single_root_target_empties_the_set_at_once() {
     let mut world = world_of(Zone::of(2));
     world.run_for(secs(1));
