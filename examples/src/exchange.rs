@@ -76,6 +76,10 @@ where
         connection.exchange(b"?").await
     }
 
+    async fn on_acquire(&self, connection: &mut K::Connection) -> io::Result<()> {
+        self.inner.on_acquire(connection).await
+    }
+
     async fn on_recycle(&self, connection: &mut K::Connection) -> io::Result<()> {
         self.inner.is_valid(connection).await
     }

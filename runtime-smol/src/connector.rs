@@ -11,9 +11,11 @@ use socket2::{SockRef, TcpKeepalive};
 /// Connects to backends by TCP, with `TCP_NODELAY` on.
 ///
 /// Its check, after every use and once in a while for an idle connection, is a look at what there is to
-/// read: one system call and no traffic. A peer that has closed, reset, or sent something that nobody asked for makes
-/// the connection invalid; so does an answer that the claimer left unread, since the next claimer would
-/// take it for its own. A peer that has vanished without a word is not noticed, unless keepalive is on.
+/// read: one system call and no traffic. A peer that has closed, reset, or sent something that nobody asked
+/// for makes the connection invalid; so does an answer that the claimer left unread, since the next claimer
+/// would take it for its own. A look before every use finds the answer that came after the connection was
+/// returned, but not one that is still under way: a claimer cut off in the middle of an exchange should
+/// `discard()` its handle. A peer that has vanished without a word is not noticed, unless keepalive is on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TcpConnector {
     nodelay: bool,
@@ -64,6 +66,15 @@ impl Connector for TcpConnector {
             Ok(_) => Err(Error::new(ErrorKind::InvalidData, "there are bytes that nobody asked for")),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error),
+        }
+    }
+
+    async fn on_acquire(&self, stream: &mut TcpStream) -> Result<()> {
+        // A peer that has closed is for the claimer to tell the pool of: that has all its connections
+        // looked at, where refusing one after the other would end the claim at the third.
+        match self.is_valid(stream).await {
+            Err(error) if error.kind() == ErrorKind::InvalidData => Err(error),
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 }

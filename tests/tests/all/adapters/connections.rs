@@ -5,15 +5,16 @@ use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use qorb_driver::{Backend, Connector};
+use qorb_driver::{Backend, Connector, FixedResolver, Policy, Pool};
 use qorb_examples::{Exchange, Platform};
 use socket2::SockRef;
 
-use super::{ANY, echo_server, is_online, on_both_runtimes, pool_of, revive, run, unclaimed, until};
+use super::{ANY, PoolOn, echo_server, is_online, on_both_runtimes, pool_of, revive, run, unclaimed, until};
 
 on_both_runtimes! {
     a_claim_is_served_and_its_connection_used_again,
     an_answer_left_unread_goes_to_nobody_else,
+    an_answer_that_comes_late_goes_to_nobody_else,
     a_peer_that_closed_is_noticed_when_the_handle_is_dropped,
     a_peer_that_closed_is_noticed_while_the_connection_is_idle,
     a_look_tells_good_connections_from_bad_ones,
@@ -53,6 +54,32 @@ fn an_answer_left_unread_goes_to_nobody_else<P: Platform>() {
         let mut handle = pool.claim().await.expect("there are others");
         assert_ne!(handle.slot_id(), slot);
         handle.exchange(b"3").await.expect("no answer of another's is in the way");
+    });
+}
+
+fn an_answer_that_comes_late_goes_to_nobody_else<P: Platform>() {
+    run::<P, _>(async {
+        let server = TcpListener::bind(ANY).expect("there is a free port");
+        let mut policy = Policy { max_slots: 1, spares_wanted: 1, ..Policy::default() };
+        // No routine check gets there first.
+        policy.set_config.health_interval = Duration::MAX;
+        let resolver = FixedResolver::new([server.local_addr().expect("it listens")]);
+        let pool: PoolOn<P> = Pool::new("late", resolver, P::Tcp::default(), policy).expect("it works");
+        let mut handle = pool.claim().await.expect("there is a server");
+        let (mut peer, _) = server.accept().expect("there is a connection");
+        // It asks, and does not wait for what it is told.
+        handle.exchange_part(b"12", 0).await.expect("it is connected");
+        let slot = handle.slot_id();
+        drop(handle);
+        assert_eq!(unclaimed::<P>(&pool), 1, "it rests, with nothing to read");
+        // Loopback delivers in the call that sends.
+        peer.write_all(b"12").expect("it is connected");
+
+        let mut handle = pool.claim().await.expect("there is another connection");
+        assert_ne!(handle.slot_id(), slot);
+        let (mut peer, _) = server.accept().expect("there is another connection");
+        peer.write_all(b"3").expect("it is connected");
+        handle.exchange_part(b"3", 1).await.expect("no answer of another's is in the way");
     });
 }
 
