@@ -3,13 +3,15 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use qorb_driver::{NoRuntime, Runtime, TcpStream, Timestamp, UdpSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// Longer than any program runs, for deadlines that the clock cannot express.
@@ -65,7 +67,19 @@ impl Runtime for TokioRuntime {
     fn sleep_until(&self, time: Timestamp) -> impl Future<Output = ()> + Send + 'static {
         let deadline = self.epoch.checked_add(time.since(Timestamp::EPOCH));
         let deadline = deadline.unwrap_or_else(|| Instant::now() + AGES);
-        self.enter(|| sleep_until(deadline))
+        // A sleep panics when it is polled after the end of its runtime. A task's own never is, since the task
+        // ends first. Whoever is no task waits for one that sleeps, however it ends.
+        let away = tokio::task::try_id().is_none().then(|| {
+            let mut away = JoinSet::new();
+            away.spawn_on(async move { sleep_until(deadline).await }, &self.handle);
+            away
+        });
+        async move {
+            match away {
+                Some(mut away) => drop(away.join_next().await),
+                None => sleep_until(deadline).await,
+            }
+        }
     }
 
     async fn udp(&self, to: SocketAddr) -> io::Result<Datagrams> {
@@ -77,12 +91,16 @@ impl Runtime for TokioRuntime {
         let socket = std::net::UdpSocket::bind(any)?;
         socket.connect(to)?;
         socket.set_nonblocking(true)?;
-        self.enter(|| tokio::net::UdpSocket::from_std(socket)).map(Datagrams)
+        or_no_io(|| self.enter(|| tokio::net::UdpSocket::from_std(socket)))?.map(Datagrams)
     }
 
     async fn tcp(&self, to: SocketAddr) -> io::Result<Bytes> {
         let mut connecting = pin!(tokio::net::TcpStream::connect(to));
-        poll_fn(|cx| self.enter(|| connecting.as_mut().poll(cx))).await.map(Bytes)
+        let connected = poll_fn(|cx| {
+            let poll = or_no_io(|| self.enter(|| connecting.as_mut().poll(cx)));
+            poll.unwrap_or_else(|error| Poll::Ready(Err(error)))
+        });
+        connected.await.map(Bytes)
     }
 
     fn enter<T>(&self, call: impl FnOnce() -> T) -> T {
@@ -93,6 +111,12 @@ impl Runtime for TokioRuntime {
         let _guard = self.handle.enter();
         call()
     }
+}
+
+/// What `call` brings, which panics without `enable_io`: nobody hears of that in a task of the pool.
+fn or_no_io<T>(call: impl FnOnce() -> T) -> io::Result<T> {
+    let why = "this tokio runtime has no I/O: build it with enable_io() or enable_all()";
+    catch_unwind(AssertUnwindSafe(call)).map_err(|_| io::Error::other(why))
 }
 
 /// A datagram socket of tokio's.

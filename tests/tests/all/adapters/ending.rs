@@ -12,6 +12,7 @@ on_both_runtimes! {
     s28_terminate_is_at_once_beside_a_silent_dns_server,
     a_handle_may_be_dropped_on_any_thread,
     a_handle_may_outlive_its_runtime,
+    a_pool_may_be_drained_after_the_end_of_its_runtime,
 }
 
 fn s15_a_pool_that_is_dropped_closes_its_spares<P: Platform>() {
@@ -77,4 +78,17 @@ fn a_handle_may_outlive_its_runtime<P: Platform>() {
     });
     assert_eq!(handle.backend().address, server.address());
     drop(handle);
+}
+
+fn a_pool_may_be_drained_after_the_end_of_its_runtime<P: Platform>() {
+    let server = echo_server();
+    let (pool, handle) = run::<P, _>(async {
+        let pool = pool_of::<P>(&[&server], |_| {});
+        let handle = pool.claim().await.expect("there is a server");
+        (pool, handle)
+    });
+    let left = smol::block_on(pool.drain(Duration::from_millis(100)));
+    assert_eq!(left.len(), 1, "{left:?}");
+    drop(handle);
+    assert!(smol::block_on(pool.drain(Duration::MAX)).is_empty());
 }

@@ -1,6 +1,6 @@
 //! What the adapters offer, and where they refuse.
 
-use qorb_driver::{FixedResolver, Policy, PoolError};
+use qorb_driver::{FixedResolver, Policy, PoolError, Runtime};
 use qorb_examples::{Exchange, OnTokio};
 
 use super::{ANY, echo_server, run};
@@ -43,6 +43,20 @@ fn a_pool_on_tokio_is_refused_where_tokio_is_not_running() {
     let timeless = tokio::runtime::Builder::new_current_thread().build().expect("it starts");
     let error = timeless.block_on(async { make() }).expect_err("this runtime has no timers");
     assert!(matches!(error, PoolError::NoRuntime(_)), "{error}");
+}
+
+#[test]
+fn a_tokio_runtime_without_io_says_so_instead_of_panicking() {
+    use qorb_tokio::TokioRuntime;
+    let server = echo_server();
+    let deaf = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("it starts");
+    deaf.block_on(async {
+        let runtime = TokioRuntime::current().expect("it has timers");
+        let error = runtime.udp(server.address()).await.expect_err("it has no I/O");
+        assert!(error.to_string().contains("enable_io"), "{error}");
+        let error = runtime.tcp(server.address()).await.expect_err("it has no I/O");
+        assert!(error.to_string().contains("enable_io"), "{error}");
+    });
 }
 
 #[test]
