@@ -111,7 +111,9 @@ pub(crate) fn reason(kind: Denial) -> &'static str {
 impl fmt::Display for ClaimError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
-            Denial::NoBackends => f.write_str("the resolver knows no backends: check the service's name, and that its DNS servers answer"),
+            Denial::NoBackends => f.write_str(
+                "the resolver knows no backends: check the service's name, and that its DNS servers answer",
+            ),
             Denial::NoBackendsOnline => f.write_str("no backend can be reached: check that one is up"),
             Denial::AllClaimsUsed { checking: 0 } => {
                 f.write_str("all connections are in use: raise max_slots or hold them for less time")

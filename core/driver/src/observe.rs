@@ -57,14 +57,15 @@ impl<K: Connector> State<K> {
 
     /// A grant, as probes show it: the backend is chosen, its slot taken, the connection handed over.
     pub(crate) fn granted(&mut self, mine: Option<u64>, claim: ClaimId, slot: SlotId) {
+        let berth = self.berth(slot);
+        let backend = berth.backend;
+        let from = berth.shown.replace(SlotKind::Claimed);
+        self.count_unclaimed(slot, backend, from, None);
         if !probes::ENABLED {
             return;
         }
         let queued = mine.is_none();
         let number = mine.unwrap_or_else(|| self.seats.at(claim).number);
-        let berth = self.berth(slot);
-        let backend = berth.backend;
-        let from = berth.shown.replace(SlotKind::Claimed);
         let counts = || self.counts(backend);
         probes::granted(&self.name, number, self.serial(slot), self.address(slot), from, queued, counts);
     }
@@ -77,6 +78,23 @@ impl<K: Connector> State<K> {
             berth.serial = serial;
             berth.backend = backend;
         }
+        let from = std::mem::replace(&mut self.berth(slot).shown, to);
+        self.count_unclaimed(slot, backend, from, to);
+        if probes::ENABLED {
+            let counts = || self.counts(backend);
+            probes::slot_state_change(&self.name, self.address(slot), self.serial(slot), from, to, counts);
+        }
+    }
+
+    /// Keeps count of a backend's idle connections, and shows when the first comes or the last goes.
+    #[inline]
+    fn count_unclaimed(
+        &mut self,
+        slot: SlotId,
+        backend: BackendId,
+        from: Option<SlotKind>,
+        to: Option<SlotKind>,
+    ) {
         let entry = self.entry(backend);
         let had_unclaimed = entry.unclaimed > 0;
         entry.unclaimed += u32::from(to == Some(SlotKind::Unclaimed));
@@ -84,13 +102,6 @@ impl<K: Connector> State<K> {
         let has_unclaimed = entry.unclaimed > 0;
         if entry.online && had_unclaimed != has_unclaimed {
             probes::slot_set_online(&self.name, self.address(slot), has_unclaimed);
-        }
-        // A slot that is granted changes its state between other probes: see `granted`.
-        let granted = matches!(to, Some(SlotKind::Claimed | SlotKind::Granted));
-        if probes::ENABLED && !granted {
-            let from = std::mem::replace(&mut self.berth(slot).shown, to);
-            let counts = || self.counts(backend);
-            probes::slot_state_change(&self.name, self.address(slot), self.serial(slot), from, to, counts);
         }
     }
 

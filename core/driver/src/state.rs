@@ -3,7 +3,9 @@
 use std::mem;
 use std::sync::Arc;
 
-use qorb_core::pool::{Action, BackendId, ClaimId, Denial, Event, Failure, PoolMachine, SlotId, SlotKind, Ticket};
+use qorb_core::pool::{
+    Action, BackendId, ClaimId, Denial, Event, Failure, PoolMachine, SlotId, SlotKind, Ticket,
+};
 use qorb_core::{Machine, Timestamp};
 
 use crate::alarm::Alarm;

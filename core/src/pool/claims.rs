@@ -165,8 +165,14 @@ impl PoolMachine {
     /// Grants idle connections to those who wait, in order, until one of the two runs out (C6, C12).
     #[inline]
     pub(super) fn grant_waiting(&mut self, out: &mut Vec<Action>) {
-        while self.queue.waiting() > 0 && self.pick.first().is_some() {
-            let Some(claim) = self.queue.front() else { return };
+        if self.queue.waiting() > 0 && self.pick.first().is_some() {
+            self.grant_in_turn(out);
+        }
+    }
+
+    #[inline(never)]
+    fn grant_in_turn(&mut self, out: &mut Vec<Action>) {
+        while let Some(claim) = self.queue.front().filter(|_| self.pick.first().is_some()) {
             self.take_pick(|pool, slot, out| pool.enter_granted(slot, claim, out), out);
         }
     }

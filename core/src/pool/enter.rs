@@ -180,7 +180,8 @@ impl PoolMachine {
             return;
         }
         track_suspicion(entry, set, from.carries_load(), to.carries_load());
-        let was_online = set.online();
+        let stays_connected = from.is_connected() && to.is_connected();
+        let was_online = stays_connected || set.online();
         set.counts.shift(from, to);
         let totals = if set.wanted { &mut self.wanted } else { &mut self.draining };
         totals.shift(from, to);
@@ -190,11 +191,17 @@ impl PoolMachine {
         if to == SlotKind::Unclaimed {
             set.idle.push_front(slot.0, &mut IdleLinks(&mut self.slots));
         }
-        out.push(Action::Note(Note::Slot { slot, backend, from: Some(from), to: Some(to) }));
-        self.connections_changed(backend, was_online, out);
+        if !matches!(to, SlotKind::Granted | SlotKind::Claimed) {
+            out.push(Action::Note(Note::Slot { slot, backend, from: Some(from), to: Some(to) }));
+        }
+        if stays_connected {
+            self.refresh(backend);
+        } else {
+            self.connections_changed(backend, was_online, out);
+        }
     }
 
-    #[inline]
+    #[inline(never)]
     fn connections_changed(&mut self, backend: BackendId, was_online: bool, out: &mut Vec<Action>) {
         let online = self.sets.at(backend).online();
         if online != was_online {

@@ -186,7 +186,7 @@ pub enum Action {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Note {
     /// A slot went from one state to another (`None`: it did not exist before, or does not any more). That
-    /// it went from one claimer to the next is said by the grant alone.
+    /// it was granted, fetched and acquired is said by the grant alone.
     Slot {
         /// Which.
         slot: SlotId,
@@ -252,6 +252,12 @@ impl SlotKind {
         Self::Aborting,
         Self::Closing,
     ];
+
+    /// Whether a slot in this state has a connection that may be of use.
+    #[must_use]
+    pub fn is_connected(self) -> bool {
+        !matches!(self, Self::Connecting | Self::Aborting | Self::Closing)
+    }
 
     /// Whether a slot in this state is load on its backend: somebody uses its connection, or did until
     /// just now.

@@ -379,9 +379,13 @@ impl PoolMachine {
             return;
         }
         self.grant_waiting(out);
-        self.check_overdue(out);
+        if !self.overdue.is_empty() {
+            self.check_overdue(out);
+        }
         self.follow_plan(out);
-        self.press();
+        if self.patience.pressing || (self.queue.waiting() > 0 && self.wanted.connected() == 0) {
+            self.press();
+        }
     }
 }
 

@@ -112,6 +112,7 @@ impl PoolMachine {
     }
 
     /// Starts the checks that had to wait for others.
+    #[cold]
     pub(super) fn check_overdue(&mut self, out: &mut Vec<Action>) {
         while !self.overdue.is_empty() && self.may_check() {
             let slot = self.overdue.pop_front().expect("it is not empty");
