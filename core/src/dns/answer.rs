@@ -234,26 +234,17 @@ fn targets(message: &Message, records: &[&Record], ttl: Duration) -> Reading {
     Reading::Targets(Targets { services, ttl, additional, doubts })
 }
 
-/// The services at the best targets, by priority, then name; and how many were left out.
-pub(super) fn best(
-    services: BTreeMap<Service, Rank>,
-    max_targets: usize,
-) -> (BTreeMap<Service, Rank>, usize) {
-    let mut priorities: BTreeMap<&Name, u16> = BTreeMap::new();
-    for ((target, _), rank) in &services {
-        priorities
-            .entry(target)
-            .and_modify(|known| *known = rank.priority.min(*known))
-            .or_insert(rank.priority);
+/// Keeps the best `max` by priority, then key; returns how many were left out.
+pub(super) fn keep_best<Key: Ord>(ranks: &mut BTreeMap<Key, Rank>, max: usize) -> usize {
+    let excess = ranks.len().saturating_sub(max);
+    if excess > 0 {
+        let mut order: Vec<(Key, Rank)> = core::mem::take(ranks).into_iter().collect();
+        // Stable: by key within a priority.
+        order.sort_by_key(|(_, rank)| rank.priority);
+        order.truncate(max);
+        *ranks = order.into_iter().collect();
     }
-    if priorities.len() <= max_targets {
-        return (services, 0);
-    }
-    let order: BTreeSet<(u16, &Name)> =
-        priorities.iter().map(|(target, priority)| (*priority, *target)).collect();
-    let kept: BTreeSet<Name> = order.iter().take(max_targets).map(|(_, target)| (*target).clone()).collect();
-    let excess = order.len() - kept.len();
-    (services.into_iter().filter(|((target, _), _)| kept.contains(target)).collect(), excess)
+    excess
 }
 
 type Additional = BTreeMap<(Name, Kind), (BTreeSet<IpAddr>, Duration)>;

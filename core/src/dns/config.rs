@@ -42,9 +42,11 @@ pub struct Config {
     pub trust_additional: bool,
     /// How questions travel. Default [`Transport::UdpThenTcp`].
     pub transport: Transport,
-    /// The most targets used of one answer: the best by priority, then name. Default 1024.
+    /// The most targets used of one answer, each port of a name counted: the best by priority, then name
+    /// and port. Default 1024.
     pub max_targets: usize,
-    /// The most backends published: the best by priority, then name and address. Default 1024.
+    /// The most backends published: the best by priority, then name and address. As many addresses are
+    /// used of each target and family. Default 1024.
     pub max_backends: usize,
     /// How many questions may be under way at one server, 4096 at most. Default 16.
     pub max_inflight_per_server: usize,

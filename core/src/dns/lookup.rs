@@ -1,7 +1,7 @@
 //! One server's part in a round: the service's question, then the addresses that did not come along.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use super::answer::{self, Doubts, Reading, Targets};
@@ -208,9 +208,8 @@ impl Lookup {
             }
             (Reading::Addresses { found, ttl, doubts }, Subject::Target(target, kind)) => {
                 self.note_dropped(&doubts, bench);
-                let until = bench.outside.now.after(bench.outside.config.address_life(ttl));
-                self.refresh_by(until);
-                bench.server.view.catalogue_mut().learn(target.clone(), *kind, Known { found, until });
+                let excess = self.take_addresses(target.clone(), *kind, found, ttl, bench);
+                self.note_excess(Unusable::TooManyAddresses, excess, bench);
                 Gain::Target(target.clone())
             }
             (Reading::Addresses { .. }, Subject::Service) => Gain::Nothing,
@@ -222,10 +221,9 @@ impl Lookup {
         let config = bench.outside.config;
         let now = bench.outside.now;
         self.note_dropped(&targets.doubts, bench);
-        let (services, excess) = answer::best(targets.services, config.max_targets);
-        if excess > 0 {
-            self.note_dropped(&Doubts::from([(Unusable::TooManyTargets, excess)]), bench);
-        }
+        let mut services = targets.services;
+        let excess = answer::keep_best(&mut services, config.max_targets);
+        self.note_excess(Unusable::TooManyTargets, excess, bench);
         let until = now.after(config.life(targets.ttl));
         self.phase = Phase::Addresses { refresh: until, unanswered: 0 };
         let catalogue = bench.server.view.catalogue_mut();
@@ -233,19 +231,38 @@ impl Lookup {
         let mut came_along = BTreeSet::new();
         if config.trust_additional {
             let kept: BTreeSet<Name> = catalogue.targets().cloned().collect();
+            let mut excess = 0;
             for ((target, kind), (found, ttl)) in targets.additional {
                 if kept.contains(&target) && config.addresses.kinds().contains(&kind) {
-                    let until = now.after(config.address_life(ttl));
                     came_along.insert((target.clone(), kind));
-                    catalogue.learn(target, kind, Known { found, until });
-                    self.refresh_by(until);
+                    excess += self.take_addresses(target, kind, found, ttl, bench);
                 }
             }
+            self.note_excess(Unusable::TooManyAddresses, excess, bench);
         }
         let learnt = targets_to_ask(&bench.server.view, &came_along, config, now);
         learnt.used_until.into_iter().for_each(|until| self.refresh_by(until));
         self.waiting = learnt.missing;
         Gain::Anything
+    }
+
+    /// Takes a target's addresses, no more than could be published; returns how many were left out.
+    fn take_addresses(
+        &mut self,
+        target: Name,
+        kind: Kind,
+        found: BTreeSet<IpAddr>,
+        ttl: Duration,
+        bench: &mut Bench<'_, '_>,
+    ) -> usize {
+        let config = bench.outside.config;
+        let until = bench.outside.now.after(config.address_life(ttl));
+        self.refresh_by(until);
+        let excess = found.len().saturating_sub(config.max_backends);
+        // The lowest, which come first among equals there too.
+        let found = found.into_iter().take(config.max_backends).collect();
+        bench.server.view.catalogue_mut().learn(target, kind, Known { found, until });
+        excess
     }
 
     fn take_absence(&mut self, view: View, verdict: Verdict, bench: &mut Bench<'_, '_>) -> Gain {
@@ -312,6 +329,12 @@ impl Lookup {
     fn refresh_by(&mut self, until: Timestamp) {
         if let Phase::Addresses { refresh, .. } = &mut self.phase {
             *refresh = until.min(*refresh);
+        }
+    }
+
+    fn note_excess(&self, why: Unusable, excess: usize, bench: &mut Bench<'_, '_>) {
+        if excess > 0 {
+            self.note_dropped(&Doubts::from([(why, excess)]), bench);
         }
     }
 

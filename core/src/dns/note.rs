@@ -88,7 +88,7 @@ pub enum Note {
     },
     /// More backends than `max_backends`: the best were kept.
     LeftOut {
-        /// How many are left out.
+        /// How many are left out, at least: servers may name different ones.
         backends: usize,
     },
     /// A server failed for so long, while another answered, that what it said before lapsed.
@@ -219,8 +219,10 @@ pub enum Unusable {
     Address,
     /// Link-local addresses without a scope: used all the same, but they rarely work.
     LinkLocal,
-    /// More targets than `max_targets`.
+    /// More targets, each port of a name counted, than `max_targets`.
     TooManyTargets,
+    /// More addresses of one target and family than `max_backends`.
+    TooManyAddresses,
 }
 
 impl fmt::Display for Question {

@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use super::answer::{Rank, Service};
+use super::answer::{Rank, Service, keep_best};
 use super::note::Kind;
 use super::wire::Name;
 use crate::backend::Backend;
@@ -114,47 +114,66 @@ impl Catalogue {
         services.flat_map(|((target, port), rank)| self.at(target, *port, *rank))
     }
 
+    /// All backends, by priority, then identity. Only those that are taken cost anything.
+    fn ranked(&self) -> impl Iterator<Item = Backend> {
+        let mut ports: BTreeMap<(u16, &Name), Vec<(u16, Rank)>> = BTreeMap::new();
+        for ((target, port), rank) in &self.services {
+            ports.entry((rank.priority, target)).or_default().push((*port, *rank));
+        }
+        ports.into_iter().flat_map(|((_, target), ports)| {
+            let known = [Kind::Aaaa, Kind::A].into_iter().filter_map(|kind| self.known(target, kind));
+            let addresses: BTreeSet<IpAddr> = known.flat_map(|known| known.found.iter().copied()).collect();
+            addresses.into_iter().flat_map(move |address| {
+                ports
+                    .clone()
+                    .into_iter()
+                    .map(move |(port, rank)| backend(target.clone(), SocketAddr::new(address, port), rank))
+            })
+        })
+    }
+
+    /// How many backends there are, those twice that are in both families (RFC 4291 §2.5.5.2).
+    fn size(&self) -> usize {
+        let found = |target, kind| self.known(target, kind).map_or(0, |known| known.found.len());
+        self.services.keys().map(|(target, _)| found(target, Kind::Aaaa) + found(target, Kind::A)).sum()
+    }
+
     /// Every address of a target is a backend at the service's port.
     fn at(&self, target: &Name, port: u16, rank: Rank) -> impl Iterator<Item = Backend> {
         [Kind::Aaaa, Kind::A].into_iter().filter_map(|kind| self.known(target, kind)).flat_map(move |known| {
-            known.found.iter().map(move |address| Backend {
-                name: target.clone(),
-                address: SocketAddr::new(*address, port),
-                priority: rank.priority,
-                weight: rank.weight(),
-            })
+            let addresses = known.found.iter();
+            addresses.map(move |address| backend(target.clone(), SocketAddr::new(*address, port), rank))
         })
     }
 }
 
-/// The backends of all views together, sorted by identity, each once with its best rank; and how many
-/// had to be left out to keep the best `max`.
+fn backend(name: Name, address: SocketAddr, rank: Rank) -> Backend {
+    Backend { name, address, priority: rank.priority, weight: rank.weight() }
+}
+
+/// The backends of all views together, sorted by identity, each once with its best rank; and at least how
+/// many had to be left out to keep the best `max`.
+///
+/// What one view leaves out has `max` better ones there, so it is not among the best of all: never more
+/// than twice `max` are held, though a view's ports and addresses may multiply to millions.
 pub(super) fn union<'a>(views: impl Iterator<Item = &'a View>, max: usize) -> (Vec<Backend>, usize) {
     let mut ranks: BTreeMap<(Name, SocketAddr), Rank> = BTreeMap::new();
-    for backend in views.filter_map(View::catalogue).flat_map(Catalogue::backends) {
-        let rank = Rank::new(backend.priority, backend.weight);
-        ranks
-            .entry((backend.name, backend.address))
-            .and_modify(|known| *known = rank.min(*known))
-            .or_insert(rank);
+    let mut excess = 0;
+    for catalogue in views.filter_map(View::catalogue) {
+        let mut ranked = catalogue.ranked();
+        for backend in ranked.by_ref().take(max) {
+            let rank = Rank::new(backend.priority, backend.weight);
+            ranks
+                .entry((backend.name, backend.address))
+                .and_modify(|known| *known = rank.min(*known))
+                .or_insert(rank);
+        }
+        if ranked.next().is_some() {
+            excess = excess.max(catalogue.size() - max);
+        }
+        excess = excess.max(keep_best(&mut ranks, max));
     }
-    let mut backends: Vec<Backend> = ranks
-        .into_iter()
-        .map(|((name, address), rank)| Backend {
-            name,
-            address,
-            priority: rank.priority,
-            weight: rank.weight(),
-        })
-        .collect();
-    let excess = backends.len().saturating_sub(max);
-    if excess > 0 {
-        // Stable: by name and address within a priority.
-        backends.sort_by_key(|backend| backend.priority);
-        backends.truncate(max);
-        backends.sort_by(|one, other| one.identity().cmp(&other.identity()));
-    }
-    (backends, excess)
+    (ranks.into_iter().map(|((name, address), rank)| backend(name, address, rank)).collect(), excess)
 }
 
 /// Adds those of `backends` that `set`, sorted by identity, does not hold; true if that changed it.

@@ -1,6 +1,7 @@
 //! The resolver machine, rule by rule.
 
 mod hostile;
+mod limits;
 mod reading;
 mod rounds;
 mod schedules;

@@ -1,0 +1,148 @@
+//! What hostile amounts of records cost: bounds on what is kept, and on what is done with it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use qorb_core::Backend;
+use qorb_core::dice::Dice;
+use qorb_core::dns::{Config, Note, Unusable};
+use qorb_tests::dns_world::{SERVICE, World, Zone, host, srv};
+
+use super::{ONE, plain, secs, server, world_of};
+
+/// Short, so that many records of it fit into a message.
+const BIG: &str = "b.";
+
+fn v6(number: u16) -> IpAddr {
+    IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, number])
+}
+
+/// So many addresses of one name.
+fn addresses(zone: Zone, name: &str, count: u16) -> Zone {
+    (1..=count).fold(zone, |zone, number| zone.with(name, 9_999, host(v6(number))))
+}
+
+fn dropped(world: &World) -> Vec<(Unusable, usize)> {
+    let notes = world.notes.iter().filter_map(|(_, note)| match note {
+        Note::Dropped { why, records, .. } => Some((*why, *records)),
+        _ => None,
+    });
+    notes.collect()
+}
+
+fn left_out(world: &World) -> Vec<usize> {
+    let notes = world.notes.iter().filter_map(|(_, note)| match note {
+        Note::LeftOut { backends } => Some(*backends),
+        _ => None,
+    });
+    notes.collect()
+}
+
+#[test]
+fn a21_many_ports_and_addresses_of_one_name_are_bounded_before_they_are_multiplied() {
+    let ports = (1..=1_500).fold(Zone::of(0), |zone, port| zone.with(SERVICE, 60, srv(0, 0, port, BIG)));
+    let mut world = world_of(addresses(ports, BIG, 2_000));
+    world.run_for(secs(1));
+    let expected = [(Unusable::TooManyTargets, 1_500 - 1_024), (Unusable::TooManyAddresses, 2_000 - 1_024)];
+    assert_eq!(dropped(&world), expected);
+    assert_eq!(left_out(&world), [1_024 * 1_024 - 1_024]);
+    let expected: Vec<SocketAddr> = (1..=1_024).map(|port| SocketAddr::new(v6(1), port)).collect();
+    let set: Vec<SocketAddr> = world.resolver.set().iter().map(|backend| backend.address).collect();
+    assert_eq!(set, expected, "of one priority, the first by identity");
+}
+
+#[test]
+fn a21_of_many_ports_the_better_priority_stays() {
+    let zone = (1..=9).fold(Zone::of(0), |zone, port| zone.with(SERVICE, 60, srv(9 - port, 0, port, BIG)));
+    let mut world = World::new(&[ONE], Config { max_targets: 2, ..plain() }, 1);
+    world.serve(ONE, addresses(zone, BIG, 1).server());
+    world.run_for(secs(1));
+    assert_eq!(world.addresses(), ["[fd00::1]:8", "[fd00::1]:9"]);
+    assert_eq!(dropped(&world), [(Unusable::TooManyTargets, 7)]);
+}
+
+#[test]
+fn a21_addresses_that_came_along_are_bounded_too() {
+    let zone = Zone::of(0).with(SERVICE, 60, srv(0, 0, 1, BIG));
+    let mut world = World::new(&[ONE], Config { max_backends: 4, ..plain() }, 1);
+    world.serve(ONE, addresses(zone, BIG, 9).sending_along(1).server());
+    world.run_for(secs(1));
+    assert_eq!(world.addresses().len(), 4);
+    assert_eq!(dropped(&world), [(Unusable::TooManyAddresses, 5)]);
+}
+
+/// A server's few names, ports and addresses, with ranks that differ from server to server.
+struct Crowd {
+    services: BTreeMap<(String, u16), (u16, u16)>,
+    addresses: BTreeMap<String, Vec<IpAddr>>,
+}
+
+impl Crowd {
+    fn draw(dice: &mut Dice) -> Self {
+        let mut crowd = Self { services: BTreeMap::new(), addresses: BTreeMap::new() };
+        for name in ["a.test.com.", "b.test.com.", "c.test.com."] {
+            for port in 1..=dice.below(4) as u16 {
+                let rank = (dice.below(3) as u16, dice.below(3) as u16);
+                crowd.services.insert((name.to_owned(), port), rank);
+            }
+            let mut addresses: Vec<IpAddr> = (1..=9).map(v6).collect();
+            addresses.extend((1..=9).map(|number| IpAddr::from([10, 0, 0, number])));
+            addresses.retain(|_| dice.below(3) == 0);
+            crowd.addresses.insert(name.to_owned(), addresses);
+        }
+        crowd
+    }
+
+    fn zone(&self) -> Zone {
+        let services = self.services.iter().fold(Zone::of(0), |zone, ((name, port), (priority, weight))| {
+            zone.with(SERVICE, 60, srv(*priority, *weight, *port, name))
+        });
+        let each = self.addresses.iter().flat_map(|(name, all)| all.iter().map(move |one| (name, one)));
+        each.fold(services, |zone, (name, address)| zone.with(name, 60, host(*address)))
+    }
+
+    fn backends(&self) -> impl Iterator<Item = Backend> {
+        self.services.iter().flat_map(|((name, port), (priority, weight))| {
+            self.addresses[name].iter().map(move |address| Backend {
+                name: name.as_str().into(),
+                address: SocketAddr::new(*address, *port),
+                priority: *priority,
+                weight: *weight,
+            })
+        })
+    }
+}
+
+/// The best `max` of all, found the long way.
+fn best(crowds: &[Crowd], max: usize) -> Vec<Backend> {
+    let mut all: Vec<Backend> = crowds.iter().flat_map(Crowd::backends).collect();
+    all.sort_by_key(|one| (one.name.clone(), one.address, one.priority, u16::MAX - one.weight));
+    all.dedup_by_key(|one| (one.name.clone(), one.address));
+    all.sort_by_key(|one| (one.priority, one.name.clone(), one.address));
+    all.truncate(max);
+    all.sort_by_key(|one| (one.name.clone(), one.address));
+    all
+}
+
+#[test]
+fn a21_the_union_of_servers_that_disagree_is_the_best_of_all_they_name() {
+    for seed in 0..150 {
+        let mut dice = Dice::Seeded(seed);
+        let crowds: Vec<Crowd> = (0..3).map(|_| Crowd::draw(&mut dice)).collect();
+        let servers: Vec<SocketAddr> = (1..=3).map(server).collect();
+        let max_backends = 1 + dice.below(20) as usize;
+        let config = Config { max_backends, jitter_percent: 0, ..Config::default() };
+        let mut world = World::new(&servers, config, seed);
+        for (address, crowd) in servers.iter().zip(&crowds) {
+            world.serve(*address, crowd.zone().server());
+        }
+        world.run_for(secs(1));
+        assert_eq!(world.resolver.set(), best(&crowds, max_backends), "seed {seed}");
+        let all = best(&crowds, usize::MAX).len();
+        assert_eq!(left_out(&world).is_empty(), all <= max_backends, "seed {seed}");
+        assert!(
+            left_out(&world).iter().all(|some| *some <= all - max_backends),
+            "seed {seed}: at least so many"
+        );
+    }
+}
