@@ -14,7 +14,7 @@ use smol::future::zip;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::net::{TcpListener, TcpStream, UdpSocket};
 
-use crate::host::Host;
+use crate::host::{Host, rest};
 
 /// How long its answers are good for, in seconds.
 const TTL: u32 = 60;
@@ -136,7 +136,10 @@ async fn answer_datagrams(socket: &UdpSocket, book: &Mutex<Book>) {
     let mut buffer = [0; 4096];
     loop {
         // What an earlier answer met with is reported here; it concerns nobody else.
-        let Ok((length, from)) = socket.recv_from(&mut buffer).await else { continue };
+        let Ok((length, from)) = socket.recv_from(&mut buffer).await else {
+            rest().await;
+            continue;
+        };
         let answer = lock(book).answer(&buffer[..length], false);
         if let Some(answer) = answer {
             let _ = socket.send_to(&answer, from).await;
@@ -146,7 +149,10 @@ async fn answer_datagrams(socket: &UdpSocket, book: &Mutex<Book>) {
 
 async fn answer_streams(executor: &LocalExecutor<'static>, listener: &TcpListener, book: &Arc<Mutex<Book>>) {
     loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, _)) = listener.accept().await else {
+            rest().await;
+            continue;
+        };
         let book = Arc::clone(book);
         let serving = async move {
             // However it ends, only that peer is concerned.

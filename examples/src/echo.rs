@@ -9,7 +9,7 @@ use smol::LocalExecutor;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::net::{TcpListener, TcpStream};
 
-use crate::host::Host;
+use crate::host::{Host, rest};
 
 /// An echo server in this process.
 #[derive(Debug)]
@@ -91,7 +91,10 @@ impl EchoServer {
 async fn accept(executor: &LocalExecutor<'static>, listener: &TcpListener, counts: &Arc<Counts>) {
     loop {
         // A peer that was gone before it was accepted is no reason to stop.
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, _)) = listener.accept().await else {
+            rest().await;
+            continue;
+        };
         let visit = Visit::new(Arc::clone(counts));
         let serving = async move {
             let _visit = visit;

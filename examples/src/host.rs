@@ -3,10 +3,17 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
-use smol::LocalExecutor;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::or;
+use smol::{LocalExecutor, Timer};
+
+/// Lets a server rest after its socket failed: an error may last, as when there are no file descriptors
+/// left, and whoever could end it runs on the same thread.
+pub(crate) async fn rest() {
+    Timer::after(Duration::from_millis(50)).await;
+}
 
 /// A server's thread. Dropping it closes all of the server's sockets before it returns.
 pub(crate) struct Host {
