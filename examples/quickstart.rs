@@ -1,7 +1,7 @@
 //! Everything in one process, with no set-up: three echo servers, a DNS server that knows them, a pool
 //! that finds them by their service's name, and claimers at work. Halfway one server is killed and
 //! brought back.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
+#![allow(clippy::print_stderr, reason = "it is a program")]
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use qorb_driver::{Backend, DnsResolver, DnsResolverConfig, Policy, Pool, Runtime};
-use qorb_examples::options::{self, LoadOptions, RuntimeName};
+use qorb_examples::options::{self, LoadOptions, RuntimeName, say};
 use qorb_examples::{DnsServer, EchoServer, Load, OnSmol, OnTokio, Platform, Summary, Watch};
 
 const SERVICE: &str = "_echo._tcp.test.com.";
@@ -41,43 +41,42 @@ async fn show<P: Platform>(options: &LoadOptions) -> Result<bool, Box<dyn Error>
     let mut servers = Vec::new();
     for name in NAMES {
         let server = EchoServer::start(options::loopback()?)?;
-        println!("{name} listens at {}", server.address());
+        say(&format!("{name} listens at {}", server.address()))?;
         servers.push(server);
     }
     let targets = NAMES.into_iter().zip(servers.iter().map(EchoServer::address));
     let dns = DnsServer::start(options::loopback()?, SERVICE, targets)?;
-    println!("a DNS server at {} knows them as {SERVICE}", dns.address());
+    say(&format!("a DNS server at {} knows them as {SERVICE}", dns.address()))?;
 
     let resolver = DnsResolver::new(SERVICE, [dns.address()], DnsResolverConfig::default())?;
     let pool = Pool::new("quickstart", resolver, P::Tcp::default(), Policy::default())?;
     let load = Load::start(&runtime, &pool, options.work());
     let mut watch = Watch::new(&runtime);
-    let tell = |line: &str| println!("{line}");
 
-    watch.until(options.span / 2, &pool, &load, tell).await;
+    watch.until(options.span / 2, &pool, &load, say).await?;
     let victim = Backend::new(NAMES[VICTIM], servers[VICTIM].address());
     servers[VICTIM].kill();
-    println!("        {victim} is killed");
+    say(&format!("        {victim} is killed"))?;
     load.tally().await_answer(victim.clone(), runtime.now());
 
     let down = (options.span / 5).min(Duration::from_secs(2));
-    watch.until(options.span / 2 + down, &pool, &load, tell).await;
+    watch.until(options.span / 2 + down, &pool, &load, say).await?;
     while let Err(error) = servers[VICTIM].revive() {
-        println!("        {victim} cannot come back yet: {error}");
+        say(&format!("        {victim} cannot come back yet: {error}"))?;
         let soon = watch.elapsed() + Duration::from_millis(200);
-        watch.until(soon, &pool, &load, tell).await;
+        watch.until(soon, &pool, &load, say).await?;
     }
-    println!("        {victim} is back");
+    say(&format!("        {victim} is back"))?;
     load.tally().await_answer(victim, runtime.now());
 
-    watch.until(options.span, &pool, &load, tell).await;
+    watch.until(options.span, &pool, &load, say).await?;
     let tally = load.finish(&runtime, &pool).await;
     pool.terminate().await;
-    println!("{} requests were cut off, and made again", tally.cut_off.len());
+    say(&format!("{} requests were cut off, and made again", tally.cut_off.len()))?;
     if let Some(error) = tally.latest_error.as_ref().filter(|_| tally.claims_failed > 0) {
         eprintln!("the latest error: {error}");
     }
     let summary = Summary::new(P::NAME, tally);
-    println!("{summary}");
+    say(&summary.to_string())?;
     Ok(summary.is_good())
 }

@@ -1,5 +1,4 @@
 //! A TCP server that says what it hears.
-#![allow(clippy::print_stdout, reason = "it is a program")]
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -26,7 +25,7 @@ fn main() -> ExitCode {
 async fn serve(address: SocketAddr) -> Result<bool, Box<dyn Error>> {
     let cannot = |error| format!("cannot listen at {address}: {error}");
     let listener = TcpListener::bind(address).await.map_err(cannot)?;
-    println!("listening at {}", listener.local_addr()?);
+    options::say(&format!("listening at {}", listener.local_addr()?))?;
     EchoServer::serve(&listener).await;
     Ok(true)
 }

@@ -1,5 +1,5 @@
 //! A pool over DNS for `_echo._tcp.test.com.`, and a load on it.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
+#![allow(clippy::print_stderr, reason = "it is a program")]
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use qorb_driver::{DnsResolver, DnsResolverConfig, Policy, Pool, Runtime};
-use qorb_examples::options::{self, LoadOptions, RuntimeName};
+use qorb_examples::options::{self, LoadOptions, RuntimeName, say};
 use qorb_examples::{EchoConnector, Load, OnSmol, OnTokio, Platform, Summary, Watch, probes};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -65,19 +65,19 @@ async fn work<P: Platform>(arguments: &Arguments) -> Result<bool, Box<dyn Error>
     let pool = Pool::new("tcp_echo_workload", resolver, connector, Policy::default())?;
     if arguments.probes {
         pool.probes()?;
-        print!("{}", probes::one_liners(&std::env::current_exe()?, std::process::id()));
+        say(probes::one_liners(&std::env::current_exe()?, std::process::id()).trim_end())?;
     }
 
     let load = Load::start(&runtime, &pool, options.work());
     let mut watch = Watch::new(&runtime);
-    watch.until(options.span, &pool, &load, |line| println!("{line}")).await;
+    watch.until(options.span, &pool, &load, say).await?;
     let tally = load.finish(&runtime, &pool).await;
     pool.terminate().await;
-    println!("{} requests were cut off, and made again", tally.cut_off.len());
+    say(&format!("{} requests were cut off, and made again", tally.cut_off.len()))?;
     if let Some(error) = tally.latest_error.as_ref().filter(|_| tally.claims_failed > 0) {
         eprintln!("the latest error: {error}");
     }
     let summary = Summary::new(P::NAME, tally);
-    println!("{summary}");
+    say(&summary.to_string())?;
     Ok(summary.is_good())
 }

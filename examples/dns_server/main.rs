@@ -1,6 +1,5 @@
 //! The walk-through's DNS server for those who have no other: it knows what `test.com.zone` says of the
 //! echo servers, or other targets.
-#![allow(clippy::print_stdout, reason = "it is a program")]
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -45,7 +44,7 @@ fn serve(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     let cannot = |error| format!("cannot serve at {address}: {error}");
     let targets = target.iter().map(|(name, address)| (name.as_str(), *address));
     let server = DnsServer::start(*address, "_echo._tcp.test.com.", targets).map_err(cannot)?;
-    println!("listening at {}", server.address());
+    options::say(&format!("listening at {}", server.address()))?;
     loop {
         std::thread::park();
     }

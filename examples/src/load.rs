@@ -1,7 +1,7 @@
 //! Claimers at work.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -76,10 +76,12 @@ pub struct Load {
     gone: Receiver<()>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     tally: Mutex<Tally>,
-    over: AtomicBool,
+    /// Nothing is ever sent: it is closed when time is up.
+    over: Receiver<Infallible>,
+    _open: Sender<Infallible>,
 }
 
 impl Load {
@@ -89,7 +91,8 @@ impl Load {
         K: Connector<Connection: Exchange>,
         R: Runtime,
     {
-        let shared = Arc::<Shared>::default();
+        let (open, over) = bounded(1);
+        let shared = Arc::new(Shared { tally: Mutex::default(), over, _open: open });
         let (present, gone) = bounded(1);
         for number in 0..work.claimers {
             let (runtime, pool) = (runtime.clone(), pool.clone());
@@ -107,10 +110,10 @@ impl Load {
         self.shared.tally()
     }
 
-    /// Lets every claimer finish what it is at, and tells what they counted. Claims that get nothing in
+    /// Lets every claimer finish what it is at, without holding on any longer, and tells what they counted. Claims that get nothing in
     /// the next five seconds are denied: the pool ends.
     pub async fn finish<K: Connector, R: Runtime>(self, runtime: &R, pool: &Pool<K, R>) -> Tally {
-        self.shared.over.store(true, Ordering::Relaxed);
+        self.shared.over.close();
         // Nothing is ever sent: the channel closes with the last claimer.
         let gone = async {
             let _ = self.gone.recv().await;
@@ -139,7 +142,7 @@ pub fn describe(error: &dyn std::error::Error) -> String {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.shared.over.store(true, Ordering::Relaxed);
+        self.shared.over.close();
     }
 }
 
@@ -160,7 +163,7 @@ struct Claimer<K: Connector, R: Runtime> {
 
 impl<K: Connector<Connection: Exchange>, R: Runtime> Claimer<K, R> {
     async fn work(self) {
-        while !self.shared.over.load(Ordering::Relaxed) {
+        while !self.shared.over.is_closed() {
             // A request that was cut off is made again, even when time is up.
             while !self.request().await {}
         }
@@ -185,7 +188,7 @@ impl<K: Connector<Connection: Exchange>, R: Runtime> Claimer<K, R> {
         let granted = self.runtime.now();
         let mut answer = self.say(&mut handle).await;
         if answer.is_ok() {
-            self.pause(self.hold).await;
+            or(self.pause(self.hold), self.time_is_up()).await;
             answer = self.say(&mut handle).await;
         }
         let Err(error) = answer else { return true };
@@ -232,10 +235,14 @@ impl<K: Connector<Connection: Exchange>, R: Runtime> Claimer<K, R> {
             }
         }
         if error.kind == Denial::Terminated {
-            self.shared.over.store(true, Ordering::Relaxed);
+            self.shared.over.close();
         } else {
             self.pause(REST).await;
         }
+    }
+
+    async fn time_is_up(&self) {
+        let _ = self.shared.over.recv().await;
     }
 
     async fn pause(&self, span: Duration) {

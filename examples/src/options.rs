@@ -1,6 +1,6 @@
-//! What the programs are asked to do, and how they end.
+//! What the programs are asked to do, how they speak, and how they end.
 
-use std::io;
+use std::io::{self, ErrorKind, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -70,17 +70,32 @@ fn positive(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Ends a program: 1 and a line about it where it failed.
+/// Says something on standard output.
+///
+/// # Errors
+///
+/// It cannot be written to: [`ErrorKind::BrokenPipe`] when nobody reads it any more.
+pub fn say(line: &str) -> io::Result<()> {
+    writeln!(io::stdout(), "{line}")
+}
+
+/// Ends a program: 1 and a line about it where it failed. That nobody reads what it says any more is a
+/// good end, as in `quickstart | head -1`.
 #[allow(clippy::print_stderr, reason = "it is the last line of a program")]
 pub fn exit(result: Result<bool, Box<dyn std::error::Error>>) -> ExitCode {
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
+        Err(error) if is_unheard(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", describe(&*error));
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_unheard(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
 /// A loopback address with a port that the system picks: IPv6, or IPv4 where that is all there is.

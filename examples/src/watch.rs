@@ -1,6 +1,7 @@
 //! A line a second about a pool.
 
 use std::fmt::Write;
+use std::io;
 use std::time::Duration;
 
 use qorb_driver::{Backend, BackendStats, Connector, Pool, Runtime, Timestamp};
@@ -35,23 +36,27 @@ impl<R: Runtime> Watch<R> {
     }
 
     /// Looks on until so long after the beginning, and hands every line to `tell`.
+    ///
+    /// # Errors
+    ///
+    /// What `tell` fails with ends the look.
     pub async fn until<K: Connector>(
         &mut self,
         end: Duration,
         pool: &Pool<K, R>,
         load: &Load,
-        mut tell: impl FnMut(&str),
-    ) {
+        mut tell: impl FnMut(&str) -> io::Result<()>,
+    ) -> io::Result<()> {
         let end = self.begin.after(end);
         loop {
             self.look(pool, load);
             let now = self.runtime.now();
             if now >= self.next {
-                tell(&self.line(pool, load));
+                tell(&self.line(pool, load))?;
                 self.next = self.next.after(Duration::from_secs(1));
             }
             if now >= end {
-                return;
+                return Ok(());
             }
             let glance = now.after(GLANCE).min(self.next).min(end);
             self.runtime.sleep_until(glance).await;

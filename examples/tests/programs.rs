@@ -3,10 +3,11 @@
 
 #![allow(clippy::print_stdout, reason = "a test that fails shows what its programs printed")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use qorb_examples::Summary;
@@ -24,8 +25,11 @@ struct Program {
 
 impl Program {
     fn start(name: &str, arguments: &[&str]) -> Self {
-        let mut command = Command::new(path(name));
-        let command = command.args(arguments).stdin(Stdio::null());
+        Self::run(Command::new(path(name)).args(arguments))
+    }
+
+    fn run(command: &mut Command) -> Self {
+        let command = command.stdin(Stdio::null());
         let mut child = command.stdout(Stdio::piped()).spawn().expect("cargo has built the examples");
         let output = BufReader::new(child.stdout.take().expect("it is a pipe"));
         let (tell, lines) = channel();
@@ -61,9 +65,15 @@ impl Program {
 
     /// Waits for the end: how it ended, and all that it printed.
     fn finish(mut self) -> (ExitStatus, Vec<String>) {
-        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
-            println!("{line}");
-            self.seen.push(line);
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    println!("{line}");
+                    self.seen.push(line);
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end: {:#?}", self.seen),
+            }
         }
         let status = self.child.wait().expect("it is ours to wait for");
         (status, std::mem::take(&mut self.seen))
@@ -178,6 +188,53 @@ fn failures_end_with_one_and_a_reason() {
     assert!(said.contains("the resolver knows no backends"), "{said}");
     assert!(printed.contains("qorb") && printed.contains("handle-claimed"), "{printed}");
     assert!(printed.contains(r#""claims_ok":0,"claims_failed":2"#), "{printed}");
+}
+
+#[test]
+fn a_long_hold_ends_with_the_load() {
+    for runtime in ["tokio", "smol"] {
+        let program = Program::start("quickstart", &["--runtime", runtime, "--for", "500ms", "--hold", "1h"]);
+        assert_eq!(program.summary().claims_failed, 0);
+    }
+}
+
+#[test]
+fn a_program_that_nobody_listens_to_ends_quietly() {
+    let table: [&[&str]; 4] = [
+        &["quickstart"],
+        &["tcp_echo_workload", "--bootstrap", "127.0.0.1:1", "--claimers", "1"],
+        &["tcp_echo_server", "127.0.0.1:0"],
+        &["dns_server", "127.0.0.1:0"],
+    ];
+    for command in table {
+        let (reader, writer) = std::io::pipe().expect("there is room for a pipe");
+        drop(reader);
+        let mut program = Command::new(path(command[0]));
+        let program = program.args(&command[1..]).stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped());
+        let output = program.spawn().and_then(Child::wait_with_output).expect("it is built");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{command:?}: {}: {said}", output.status);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_echo_server_out_of_file_descriptors_serves_again_when_there_are_some() {
+    let mut command = Command::new("sh");
+    let command = command.args(["-c", "ulimit -n 16; exec \"$0\" 127.0.0.1:0"]).arg(path("tcp_echo_server"));
+    let mut server = Program::run(command);
+    let line = server.until("it listens", |line| line.starts_with("listening at "));
+    let address = line.trim_start_matches("listening at ");
+    // More than it can have; the system accepts the others for it.
+    let visitors: Vec<_> = (0..20).map(|_| TcpStream::connect(address).expect("it listens")).collect();
+    let echo = |mut visitor: &TcpStream| {
+        visitor.set_read_timeout(Some(PATIENCE)).expect("it is a time");
+        visitor.write_all(b"?").expect("it is connected");
+        visitor.read_exact(&mut [0]).expect("it is echoed");
+    };
+    echo(&visitors[0]);
+    drop(visitors);
+    echo(&TcpStream::connect(address).expect("it listens"));
 }
 
 #[test]
