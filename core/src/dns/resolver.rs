@@ -318,9 +318,9 @@ impl Resolver {
 
     /// Publishes what a server's answer adds, whatever the others still have to say.
     fn add(&mut self, address: SocketAddr, gain: &Gain, out: &mut Vec<Action>) {
-        let Some(catalogue) = self.servers.get(&address).and_then(|server| server.view.catalogue()) else {
-            return;
-        };
+        let known = self.servers.get(&address).and_then(|server| server.view.catalogue());
+        // Most events add nothing, and a copy of the set is dear.
+        let Some(catalogue) = known.filter(|_| *gain != Gain::Nothing) else { return };
         let max = self.config.max_backends;
         let mut set = self.set().to_vec();
         let has_grown = match gain {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
 
-use qorb_core::Backend;
 use qorb_core::dice::Dice;
-use qorb_core::dns::{Config, Note, Unusable};
+use qorb_core::dns::{Config, Event, Note, Unusable};
+use qorb_core::{Backend, Machine};
 use qorb_tests::dns_world::{SERVICE, World, Zone, host, srv};
 
-use super::{ONE, plain, secs, server, world_of};
+use super::{ONE, ms, plain, secs, server, world_of};
 
 /// Short, so that many records of it fit into a message.
 const BIG: &str = "b.";
@@ -145,4 +146,35 @@ fn a21_the_union_of_servers_that_disagree_is_the_best_of_all_they_name() {
             "seed {seed}: at least so many"
         );
     }
+}
+
+/// How long a hundred datagrams that are passed over take, while its question is open.
+fn passed_over(backends: u16) -> Duration {
+    let names: Vec<String> = (0..5).map(|number| format!("n{number}.test.com.")).collect();
+    let zone = names.iter().fold(Zone::of(0), |zone, name| {
+        addresses(zone.with(SERVICE, 60, srv(0, 0, 1, name)), name, backends / 5)
+    });
+    let mut world = World::new(&[ONE], Config { max_backends: 65_535, ..plain() }, 1);
+    world.serve(ONE, zone.server());
+    world.run_for(secs(1));
+    assert_eq!(world.resolver.set().len(), usize::from(backends));
+    world.serve(ONE, |_| Vec::new());
+    world.run_for(ms(59_500));
+    let [open] = world.queries()[..] else { panic!("the second round's question is open") };
+    let mut out = Vec::with_capacity(100);
+    let began = Instant::now();
+    for _ in 0..100 {
+        world.resolver.handle(world.now, Event::Datagram(open, Vec::new()), &mut out);
+    }
+    let took = began.elapsed();
+    assert_eq!(out.iter().filter(|action| format!("{action:?}").contains("TooShort")).count(), 100);
+    took
+}
+
+#[test]
+fn b5_a_datagram_that_is_passed_over_costs_the_same_whatever_is_published() {
+    // A copy of the large set takes hundreds of times as long as passing a datagram over.
+    let fastest = |backends| (0..5).map(|_| passed_over(backends)).min().expect("five runs");
+    let (few, many) = (fastest(5), fastest(5_000));
+    assert!(many < 20 * few + ms(1), "{few:?} with 5 backends, {many:?} with 5000");
 }
