@@ -24,19 +24,23 @@ fn addresses(zone: Zone, name: &str, count: u16) -> Zone {
 }
 
 fn dropped(world: &World) -> Vec<(Unusable, usize)> {
-    let notes = world.notes.iter().filter_map(|(_, note)| match note {
-        Note::Dropped { why, records, .. } => Some((*why, *records)),
-        _ => None,
-    });
-    notes.collect()
+    let mut dropped = Vec::new();
+    for (_, note) in &world.notes {
+        if let Note::Dropped { why, records, .. } = note {
+            dropped.push((*why, *records));
+        }
+    }
+    dropped
 }
 
 fn left_out(world: &World) -> Vec<usize> {
-    let notes = world.notes.iter().filter_map(|(_, note)| match note {
-        Note::LeftOut { backends } => Some(*backends),
-        _ => None,
-    });
-    notes.collect()
+    let mut left_out = Vec::new();
+    for (_, note) in &world.notes {
+        if let Note::LeftOut { backends } = note {
+            left_out.push(*backends);
+        }
+    }
+    left_out
 }
 
 #[test]
