@@ -4,8 +4,10 @@
 //! connection dropped. [`Effects`] carries all of that to the other side of the lock.
 
 use std::mem;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use qorb_core::Backend;
 use qorb_core::pool::{Event, PoolMachine, Return, SlotId};
@@ -48,13 +50,14 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
         }
     }
 
-    /// Takes the lock. A panic under it is a bug of ours, and no reason to refuse everybody after it.
+    /// Takes the lock. A panic under it would be a bug of ours, and no reason to refuse everybody after it:
+    /// it knows no poison.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<K>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(crate) fn is_locked(&self) -> bool {
-        matches!(self.state.try_lock(), Err(TryLockError::WouldBlock))
+        self.state.is_locked()
     }
 
     /// Tells the machine of one event that nobody waits for the answer of.
