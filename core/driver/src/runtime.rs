@@ -25,7 +25,7 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// There is none here.
     fn current() -> Result<Self, NoRuntime>;
 
-    /// The time since an epoch that stays the same as long as the program runs. It never goes back.
+    /// The time since an epoch that is the same for a value and all its clones. It never goes back.
     fn now(&self) -> Timestamp;
 
     /// Random bytes that nobody can guess, fresh at every call.
