@@ -10,7 +10,7 @@ use super::list::Link;
 use super::pick;
 use super::set::SlotSet;
 use super::slot::{IdleLinks, Slot, SlotState};
-use super::{FETCH_TIMEOUT, Life, PoolMachine};
+use super::{FETCH_TIMEOUT, PoolMachine};
 use crate::time::Timestamp;
 
 impl PoolMachine {
@@ -106,7 +106,7 @@ impl PoolMachine {
 
     /// A connection that nobody uses goes back to the shelf if it is still wanted, and is closed if not.
     pub(super) fn rest_or_close(&mut self, slot: SlotId, out: &mut Vec<Action>) {
-        if self.life == Life::Running && self.sets.at(self.slots.at(slot).backend).wanted {
+        if self.keeps(slot) {
             self.enter_unclaimed(slot, out);
         } else {
             self.enter_closing(slot, out);
@@ -169,30 +169,25 @@ impl PoolMachine {
         let backend = entry.backend;
         let from = core::mem::replace(&mut entry.state, state).kind();
         let set = self.sets.at_mut(backend);
-        if from.carries_load() && to.carries_load() {
-            // It only changes hands: neither what is idle nor what is loaded is another.
-            set.counts.shift(from, to);
-            let totals = if set.wanted { &mut self.wanted } else { &mut self.draining };
-            totals.shift(from, to);
-            if from == SlotKind::Recycling || to == SlotKind::Recycling {
-                out.push(Action::Note(Note::Slot { slot, backend, from: Some(from), to: Some(to) }));
-            }
-            return;
-        }
         track_suspicion(entry, set, from.carries_load(), to.carries_load());
         let stays_connected = from.is_connected() && to.is_connected();
         let was_online = stays_connected || set.online();
         set.counts.shift(from, to);
         let totals = if set.wanted { &mut self.wanted } else { &mut self.draining };
         totals.shift(from, to);
+        // What becomes a claimer's is said by the grant.
+        if !matches!(to, SlotKind::Granted | SlotKind::Acquiring | SlotKind::Claimed) {
+            out.push(Action::Note(Note::Slot { slot, backend, from: Some(from), to: Some(to) }));
+        }
+        if from.carries_load() && to.carries_load() {
+            // It only changes hands: neither what is idle nor what is loaded is another.
+            return;
+        }
         if from == SlotKind::Unclaimed {
             set.idle.remove(slot.0, &mut IdleLinks(&mut self.slots));
         }
         if to == SlotKind::Unclaimed {
             set.idle.push_front(slot.0, &mut IdleLinks(&mut self.slots));
-        }
-        if !matches!(to, SlotKind::Granted | SlotKind::Claimed) {
-            out.push(Action::Note(Note::Slot { slot, backend, from: Some(from), to: Some(to) }));
         }
         if stays_connected {
             self.refresh(backend);
@@ -213,7 +208,7 @@ impl PoolMachine {
     }
 
     /// The number of the suspicion that the slot's backend is under, 0 if it is under none.
-    fn suspicion_of(&self, slot: SlotId) -> u32 {
+    pub(super) fn suspicion_of(&self, slot: SlotId) -> u32 {
         self.sets.at(self.slots.at(slot).backend).health.current_suspicion()
     }
 

@@ -149,7 +149,7 @@ impl PoolMachine {
         self.proved(slot, out);
         if !self.keeps(slot) || self.takes_for_move(slot) {
             self.enter_closing(slot, out);
-        } else if let Some(claim) = self.queue.front().filter(|_| !self.is_suspect(slot)) {
+        } else if let Some(claim) = self.queue.front().filter(|_| self.suspicion_of(slot) == 0) {
             // Whoever waits has no idle connection to choose from (C6), so that this is the one to grant.
             self.enter_granted(slot, claim, out);
         } else {
@@ -157,12 +157,8 @@ impl PoolMachine {
         }
     }
 
-    fn is_suspect(&self, slot: SlotId) -> bool {
-        self.sets.at(self.slots.at(slot).backend).health.suspect
-    }
-
-    /// Whether a returned connection of this slot has a future.
-    fn keeps(&self, slot: SlotId) -> bool {
+    /// Whether a connection of this slot has a future once nobody uses it.
+    pub(super) fn keeps(&self, slot: SlotId) -> bool {
         self.life == Life::Running && self.sets.at(self.slots.at(slot).backend).wanted
     }
 }
