@@ -11,8 +11,8 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use qorb_core::Timestamp;
 use qorb_core::pool::{ClaimId, Event, Return, SlotId, SlotKind, Ticket};
+use qorb_core::{Machine, Timestamp};
 
 use crate::connector::Connector;
 use crate::effects::{Effects, Place};
@@ -21,13 +21,13 @@ use crate::handle::Handle;
 use crate::link::{Errand, Link};
 use crate::probes;
 use crate::runtime::Runtime;
-use crate::seats::{Refusal, Sitting};
+use crate::seats::{Refusal, Seat, Sitting};
 use crate::shared::{Shared, abandon};
 use crate::state::{Answer, Away, State};
 
 /// One in so many claims that find an idle connection reads the clock, for the histogram of how long
 /// connections are held. The others run at the time of the pool's last event.
-const SAMPLED: u32 = 16;
+const SAMPLED: u64 = 16;
 
 /// The future of a claim; see [`Pool::claim`](crate::Pool::claim).
 ///
@@ -43,8 +43,6 @@ pub struct Claim<'a, K: Connector, R: Runtime> {
     number: u64,
     /// When it asked, as soon as somebody read the clock.
     since: Option<Timestamp>,
-    /// It was granted in the same call in which it asked.
-    at_once: bool,
     /// Why `on_acquire` failed last.
     error: Option<SharedError>,
 }
@@ -83,7 +81,7 @@ enum Found<K: Connector> {
 
 impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
     pub(crate) fn new(shared: &'a Arc<Shared<K, R>>, patience: Patience) -> Self {
-        Self { shared, patience, phase: Phase::Fresh, number: 0, since: None, at_once: false, error: None }
+        Self { shared, patience, phase: Phase::Fresh, number: 0, since: None, error: None }
     }
 
     /// Asks for a connection, under one lock if there is one, and without the clock.
@@ -91,38 +89,19 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         if self.shared.crowded.load(Ordering::Relaxed) {
             return self.queue(cx.waker().clone());
         }
-        let sample = self.shared.samples.load(Ordering::Relaxed);
-        self.shared.samples.store(sample.wrapping_add(1), Ordering::Relaxed);
-        let read = sample.is_multiple_of(SAMPLED).then(|| self.shared.runtime.now());
-
-        let mut effects = Effects::new();
         let mut state = self.shared.lock();
         self.begin(&mut state);
-        if !state.machine.grants_quietly() {
+        let exact = self.number % SAMPLED == 1;
+        let since = if exact { self.shared.runtime.now() } else { state.machine.latest() };
+        let away = Away { claim: self.number, since, waited: None, exact };
+        let Some((link, arrival)) = state.hand_out(self.number, away) else {
             drop(state);
             return self.queue(cx.waker().clone());
-        }
-        // At its own latest time the machine finds nothing due, so what it would grant it grants.
-        let now = state.machine.latest();
-        self.since = read;
-        let deadline = self.deadline(&state, read.unwrap_or(now));
-        let claim = state.seats.next();
-        let me = Some((claim, self.number));
-        let answer = state.handle_for(me, now, Event::Claim { claim, deadline }, &mut effects);
-        if let Some(Answer::Granted(link, _)) = &answer {
-            let (since, exact) = (read.unwrap_or(now), read.is_some());
-            let away = Away { claim: self.number, since, exact };
-            self.at_once = true;
-            Self::granted_at_once(&mut state, now, claim, link.held.slot, away, &mut effects);
-        }
+        };
         drop(state);
-        self.shared.carry_out(effects);
         self.phase = Phase::Over;
-        match answer {
-            Some(Answer::Granted(link, ticket)) => Found::Granted(link, ticket),
-            Some(Answer::Denied(refusal)) => Found::Denied(refusal),
-            None => unreachable!("C6: a claim that would be granted is granted"),
-        }
+        // Its deadline counts from the first look at the clock, should `on_acquire` take its time.
+        Found::Granted(link, Ticket { arrival, deadline: Timestamp::NEVER, failures: 0 })
     }
 
     /// The claim begins, for people.
@@ -142,13 +121,18 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         let mut state = self.shared.lock();
         self.begin(&mut state);
         let deadline = self.deadline(&state, now);
-        let claim = state.seats.next();
-        let me = Some((claim, self.number));
-        let answer = state.handle_for(me, now, Event::Claim { claim, deadline }, &mut effects);
+        let claim = state.roll.next();
+        let answer = if state.machine.queue_quietly(now, claim, deadline) {
+            let deadline = state.machine.deadline();
+            state.alarm.aim(deadline, &mut effects);
+            None
+        } else {
+            let me = Some((claim, self.number));
+            state.handle_for(me, now, Event::Claim { claim, deadline }, &mut effects)
+        };
         let (found, spare) = match answer {
             Some(Answer::Granted(link, ticket)) => {
-                let away = Away { claim: self.number, since: now, exact: true };
-                self.at_once = true;
+                let away = Away { claim: self.number, since: now, waited: None, exact: true };
                 Self::granted_at_once(&mut state, now, claim, link.held.slot, away, &mut effects);
                 self.phase = Phase::Over;
                 (Found::Granted(link, ticket), Some(waker))
@@ -158,11 +142,12 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
                 (Found::Denied(refusal), Some(waker))
             }
             None => {
-                let seat = state.seats.sit(Sitting::Waiting, Some(waker), self.number);
-                debug_assert_eq!(seat, claim, "the seat is the one that was announced");
+                self.sit(&mut state, claim, Sitting::Waiting, Some(waker));
                 probes::claim_queued(&self.shared.name, self.number, state.machine.waiting());
-                self.phase = Phase::Seated(seat);
-                self.shared.crowded.store(true, Ordering::Relaxed);
+                self.phase = Phase::Seated(claim);
+                if !self.shared.crowded.load(Ordering::Relaxed) {
+                    self.shared.crowded.store(true, Ordering::Relaxed);
+                }
                 (Found::Nothing, None)
             }
         };
@@ -170,6 +155,13 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         self.shared.carry_out(effects);
         drop(spare);
         found
+    }
+
+    /// Takes a seat, the one that the roll named.
+    fn sit(&self, state: &mut State<K>, claim: ClaimId, sitting: Sitting<K>, waker: Option<Waker>) {
+        state.roll.take(claim);
+        let since = self.since.unwrap_or(state.machine.latest());
+        *self.shared.seats.at(claim) = Seat { sitting, waker, number: self.number, since };
     }
 
     /// The claim has a connection in the same call in which it asked.
@@ -185,30 +177,36 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         if state.machine.slot_kind(slot) == Some(SlotKind::Granted) {
             state.handle(now, Event::Fetched(claim), effects);
         }
-        state.tally.at_once += 1;
         state.take_away(slot, away);
     }
 
-    /// Looks what lies on its seat. A grant is taken at the time of the pool's last event: it cannot be
-    /// due for anything yet. Only a claim that finds nothing needs its waker cloned, and that is not done
-    /// under the lock.
+    /// Looks what lies on its seat. A grant is taken from there without the pool's lock, unless the machine
+    /// has its eye on it. Only a claim that finds nothing needs its waker cloned, and that is not done
+    /// under a lock.
     fn look(&mut self, seat: ClaimId, cx: &Context<'_>) -> Found<K> {
+        if let Some((link, ticket)) = self.shared.seats.fetch(seat) {
+            self.phase = Phase::Over;
+            return Found::Granted(link, ticket);
+        }
         let mut waker = None;
         loop {
+            let now = self.shared.runtime.now();
             let mut effects = Effects::new();
             let mut state = self.shared.lock();
-            let mut now = state.machine.latest();
-            if !matches!(state.seats.at(seat).sitting, Sitting::Granted(..)) {
-                now = self.shared.runtime.now();
+            // A claimer that is here is not too late for what the machine has not taken back yet.
+            if !matches!(self.shared.seats.at(seat).sitting, Sitting::Kept(..)) {
                 state.catch_up(now, &mut effects);
             }
-            if matches!(state.seats.at(seat).sitting, Sitting::Revoked) {
-                state.seats.at(seat).sitting = Sitting::Waiting;
-                let stale = state.seats.at(seat).waker.take();
-                debug_assert!(stale.is_none(), "it was woken for the grant it slept through");
+            let mut place = self.shared.seats.at(seat);
+            if matches!(place.sitting, Sitting::Revoked) {
+                place.sitting = Sitting::Waiting;
+                debug_assert!(place.waker.is_none(), "it was woken for the grant it slept through");
+                drop(place);
                 state.handle(now, Event::Resume(seat), &mut effects);
+            } else {
+                drop(place);
             }
-            let (found, spare) = self.examine(&mut state, seat, now, &mut waker, &mut effects);
+            let (found, spare) = self.examine(&mut state, seat, &mut waker);
             drop(state);
             self.shared.carry_out(effects);
             drop(spare);
@@ -225,32 +223,33 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         &mut self,
         state: &mut State<K>,
         seat: ClaimId,
-        now: Timestamp,
         waker: &mut Option<Waker>,
-        effects: &mut Effects<K>,
     ) -> (Option<Found<K>>, Option<Waker>) {
-        let place = state.seats.at(seat);
+        let mut place = self.shared.seats.at(seat);
         if matches!(place.sitting, Sitting::Waiting) {
             let Some(waker) = waker.take() else { return (None, None) };
             self.phase = Phase::Seated(seat);
             return (Some(Found::Nothing), place.waker.replace(waker));
         }
         self.phase = Phase::Over;
-        let (sitting, stale) = state.seats.leave(seat);
+        let (sitting, stale) = place.leave();
+        drop(place);
         debug_assert!(stale.is_none(), "its waker was used when its seat was taken");
         let found = match sitting {
-            Sitting::Granted(link, ticket) => {
-                state.handle(now, Event::Fetched(seat), effects);
-                self.at_once = false;
-                state.tally.after_waiting += 1;
-                state.tally.wait.add(now.since(self.since.unwrap_or(now)));
-                state.take_away(link.held.slot, Away { claim: self.number, since: now, exact: true });
+            Sitting::Granted(link, ticket) | Sitting::Kept(link, ticket) => {
+                state.tell_fetched(seat, link.held.slot);
                 Found::Granted(link, ticket)
             }
-            Sitting::Denied(refusal) => Found::Denied(refusal),
-            Sitting::Free | Sitting::Waiting | Sitting::Revoked | Sitting::Acquiring | Sitting::Overdue => {
-                unreachable!("no claim waits on such a seat")
+            Sitting::Denied(refusal) => {
+                state.roll.release(seat);
+                Found::Denied(refusal)
             }
+            Sitting::Free
+            | Sitting::Waiting
+            | Sitting::Fetched(_)
+            | Sitting::Revoked
+            | Sitting::Acquiring
+            | Sitting::Overdue => unreachable!("no claim waits on such a seat"),
         };
         (Some(found), None)
     }
@@ -286,14 +285,6 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
             Patience::Until(_) => false,
             Patience::None => true,
         }
-    }
-
-    /// What was counted as a claim that got its connection turns out to be none.
-    fn uncount(&self, state: &mut State<K>, slot: SlotId) {
-        let served = if self.at_once { &mut state.tally.at_once } else { &mut state.tally.after_waiting };
-        *served -= 1;
-        let backend = state.berth(slot).backend;
-        state.entry(backend).claims -= 1;
     }
 
     fn denied(&mut self, refusal: Refusal) -> ClaimError {
@@ -340,17 +331,19 @@ impl<K: Connector, R: Runtime> Drop for Claim<'_, K, R> {
                 let mut effects = Effects::new();
                 let mut state = self.shared.lock();
                 state.catch_up(now, &mut effects);
-                let (sitting, waker) = state.seats.leave(seat);
+                let (sitting, waker) = self.shared.seats.at(seat).leave();
                 let denied = matches!(sitting, Sitting::Denied(_));
                 state.tally.cancelled += u64::from(!denied);
                 probes::claim_cancelled(&self.shared.name, self.number);
-                if let Sitting::Granted(link, _) = sitting {
+                if let Sitting::Granted(link, _) | Sitting::Kept(link, _) = sitting {
                     let slot = link.held.slot;
                     state.berth(slot).place = Place::Resting(link);
+                    state.unseat(seat, slot);
                 }
                 if !denied {
                     state.handle(now, Event::Cancelled(seat), &mut effects);
                 }
+                state.roll.release(seat);
                 drop(state);
                 self.shared.carry_out(effects);
                 drop(waker);
@@ -363,12 +356,13 @@ impl<K: Connector, R: Runtime> Drop for Claim<'_, K, R> {
                 // given to another.
                 let mut state = self.shared.lock();
                 state.catch_up(now, &mut effects);
-                let (sitting, waker) = state.seats.leave(seat);
+                let (sitting, waker) = self.shared.seats.at(seat).leave();
                 state.tally.cancelled += u64::from(!matches!(sitting, Sitting::Denied(_)));
                 probes::claim_cancelled(&self.shared.name, self.number);
-                self.uncount(&mut state, slot);
+                state.uncount(slot);
                 state.put_back(now, slot, Place::Elsewhere);
                 state.handle(now, Event::Returned(slot, Return::Abandoned), &mut effects);
+                state.roll.release(seat);
                 drop(state);
                 self.shared.carry_out(effects);
                 drop((sitting, waker));

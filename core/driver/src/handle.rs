@@ -84,9 +84,7 @@ impl<K: Connector, R: Runtime> Handle<K, R> {
             }
         });
         match progress {
-            Progress::Done(link, Ok(())) => {
-                self.shared.give_back(slot, Place::Resting(link), Return::Intact);
-            }
+            Progress::Done(link, Ok(())) => self.shared.take_back(link),
             Progress::Pending(errand) => {
                 self.shared.give_back(slot, Place::Suspended(errand), Return::Recycling);
             }

@@ -32,6 +32,7 @@ mod seats;
 mod shared;
 mod state;
 mod stats;
+mod turn;
 
 pub use claim::Claim;
 pub use connector::{Connector, ConnectorFn, connector_fn};

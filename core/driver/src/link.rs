@@ -73,13 +73,14 @@ pub(crate) struct Held<K: Connector> {
     pub(crate) slot: SlotId,
     /// The slot's number for people.
     pub(crate) serial: u64,
+    /// Made when it is needed first, and away while the connection is on it. Only ever reached through
+    /// `&mut`; the mutex makes a handle `Sync` although a future is not.
+    bench: Mutex<Option<Box<dyn Bench<K>>>>,
 }
 
 /// A connection at rest.
 pub(crate) struct Link<K: Connector> {
     pub(crate) held: Box<Held<K>>,
-    /// Only ever reached through `&mut`; the mutex makes a handle `Sync` although a future is not.
-    bench: Mutex<Box<dyn Bench<K>>>,
 }
 
 /// A connection with one of the connector's methods at work on it. Dropping it drops both.
@@ -106,9 +107,15 @@ pub(crate) enum Chore {
 }
 
 impl<K: Connector> Link<K> {
-    pub(crate) fn new(held: Box<Held<K>>) -> Self {
-        let bench = Workbench { serve: serve::<K>, running: Box::pin(None) };
-        Self { held, bench: Mutex::new(Box::new(bench)) }
+    pub(crate) fn new(
+        connection: K::Connection,
+        connector: Arc<K>,
+        record: Arc<Record>,
+        slot: SlotId,
+        serial: u64,
+    ) -> Self {
+        let bench = Mutex::new(None);
+        Self { held: Box::new(Held { connection, connector, record, slot, serial, bench }) }
     }
 
     /// Lets the connector do what it can do on the spot: a method whose future has no state, as those that
@@ -131,8 +138,10 @@ impl<K: Connector> Link<K> {
     }
 
     /// Puts the connection to work; nothing of the connector is called before the first poll.
-    pub(crate) fn start(self, chore: Chore) -> Errand<K> {
-        let mut bench = self.bench.into_inner().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn start(mut self, chore: Chore) -> Errand<K> {
+        let bench = self.held.bench.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let mut bench =
+            bench.unwrap_or_else(|| Box::new(Workbench { serve: serve::<K>, running: Box::pin(None) }));
         bench.start(self.held, chore);
         Errand { bench }
     }
@@ -143,8 +152,9 @@ impl<K: Connector> Errand<K> {
     pub(crate) fn poll(mut self, cx: &mut Context<'_>) -> Progress<K> {
         match catch_unwind(AssertUnwindSafe(|| self.bench.poll(cx))) {
             Ok(Poll::Pending) => Progress::Pending(self),
-            Ok(Poll::Ready((held, outcome))) => {
-                Progress::Done(Link { held, bench: Mutex::new(self.bench) }, outcome)
+            Ok(Poll::Ready((mut held, outcome))) => {
+                held.bench = Mutex::new(Some(self.bench));
+                Progress::Done(Link { held }, outcome)
             }
             Err(payload) => Progress::Lost(Panicked::new(&*payload)),
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use qorb_core::pool::{BackendId, ClaimId, Failure, Note, SlotId, SlotKind};
+use qorb_core::pool::{BackendId, Failure, Note, SlotId, SlotKind};
 
 use crate::connector::Connector;
 use crate::effects::Effects;
@@ -56,18 +56,23 @@ impl<K: Connector> State<K> {
     }
 
     /// A grant, as probes show it: the backend is chosen, its slot taken, the connection handed over.
-    pub(crate) fn granted(&mut self, mine: Option<u64>, claim: ClaimId, slot: SlotId) {
+    #[inline]
+    pub(crate) fn show_grant(&mut self, number: u64, slot: SlotId, queued: bool) {
         let berth = self.berth(slot);
         let backend = berth.backend;
         let from = berth.shown.replace(SlotKind::Claimed);
         self.count_unclaimed(slot, backend, from, None);
-        if !probes::ENABLED {
-            return;
+        if probes::ENABLED {
+            let counts = || self.counts(backend);
+            probes::granted(&self.name, number, self.serial(slot), self.address(slot), from, queued, counts);
         }
-        let queued = mine.is_none();
-        let number = mine.unwrap_or_else(|| self.seats.at(claim).number);
-        let counts = || self.counts(backend);
-        probes::granted(&self.name, number, self.serial(slot), self.address(slot), from, queued, counts);
+    }
+
+    /// A connection came to rest after its return, as probes show it.
+    #[inline]
+    pub(crate) fn show_rest(&mut self, slot: SlotId) {
+        let backend = self.berth(slot).backend;
+        self.changed(Change { slot, backend, from: Some(SlotKind::Claimed), to: Some(SlotKind::Unclaimed) });
     }
 
     fn changed(&mut self, change: Change) {

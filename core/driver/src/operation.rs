@@ -12,7 +12,7 @@ use qorb_core::pool::{Event, Failure, SlotId};
 use crate::connector::Connector;
 use crate::effects::{Cancel, Start};
 use crate::error::SharedError;
-use crate::link::{Errand, Held, Link, Outcome, Progress, Record, Trouble, caught, settle};
+use crate::link::{Errand, Link, Outcome, Progress, Record, Trouble, caught, settle};
 use crate::runtime::Runtime;
 use crate::shared::Shared;
 
@@ -136,10 +136,7 @@ async fn connect<K: Connector, R: Runtime>(mut watch: Watch<K, R>, record: Arc<R
     let connector = Arc::clone(&watch.shared.connector);
     let outcome = watch.run(caught(async { connector.connect(&record.backend).await })).await;
     watch.answer(match outcome.map(settle) {
-        Some(Ok(connection)) => {
-            let held = Held { connection, connector, record, slot: watch.slot, serial };
-            End::well(Some(Link::new(Box::new(held))))
-        }
+        Some(Ok(connection)) => End::well(Some(Link::new(connection, connector, record, watch.slot, serial))),
         Some(Err(trouble)) => End::badly(None, trouble),
         None => End::lost(Failure::Aborted),
     });

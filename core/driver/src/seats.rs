@@ -1,8 +1,16 @@
 //! Where claims without a connection sit: one seat for each, under the number that the machine knows.
+//!
+//! Each seat has a lock of its own, so that a claimer takes its grant without the pool's. Who holds both took
+//! the pool's first.
 
+use std::mem;
+use std::sync::OnceLock;
 use std::task::Waker;
 
-use qorb_core::pool::{ClaimId, Denial, Ticket};
+use parking_lot::{Mutex, MutexGuard};
+
+use qorb_core::Timestamp;
+use qorb_core::pool::{ClaimId, Denial, SlotId, Ticket};
 
 use crate::connector::Connector;
 use crate::error::SharedError;
@@ -15,6 +23,8 @@ pub(crate) struct Seat<K: Connector> {
     pub(crate) waker: Option<Waker>,
     /// The claim's number for people.
     pub(crate) number: u64,
+    /// When the claim asked.
+    pub(crate) since: Timestamp,
 }
 
 /// What a claim on a seat finds when it is polled.
@@ -25,6 +35,10 @@ pub(crate) enum Sitting<K: Connector> {
     Waiting,
     /// A connection that is not fetched yet.
     Granted(Link<K>, Ticket),
+    /// The same, but the machine may be about to take it back: it is fetched under the pool's lock.
+    Kept(Link<K>, Ticket),
+    /// The claimer took its grant of this slot, and the machine was not told.
+    Fetched(SlotId),
     /// It came too late for its grant.
     Revoked,
     /// Its `on_acquire` is pending; the claimer has the connection.
@@ -35,6 +49,28 @@ pub(crate) enum Sitting<K: Connector> {
     Denied(Refusal),
 }
 
+impl<K: Connector> Seat<K> {
+    fn free() -> Self {
+        Self { sitting: Sitting::Free, waker: None, number: 0, since: Timestamp::EPOCH }
+    }
+
+    /// Frees the seat and hands out what was on it, to be dropped outside all locks.
+    pub(crate) fn leave(&mut self) -> (Sitting<K>, Option<Waker>) {
+        (mem::replace(&mut self.sitting, Sitting::Free), self.waker.take())
+    }
+}
+
+impl<K: Connector> Sitting<K> {
+    /// Lets a grant not be fetched from now on without the pool's lock.
+    pub(crate) fn keep(&mut self) {
+        if let Self::Granted(..) = self
+            && let Self::Granted(link, ticket) = mem::replace(self, Self::Free)
+        {
+            *self = Self::Kept(link, ticket);
+        }
+    }
+}
+
 /// Everything a claim is told at its denial.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
@@ -43,87 +79,147 @@ pub(crate) struct Refusal {
     pub(crate) source: Option<SharedError>,
 }
 
-/// All the seats. The lowest free one is taken first, so that the numbers stay small and are reused
-/// without an allocation.
+/// The seats themselves, in rows that never move, each twice as long as the one before.
 pub(crate) struct Seats<K: Connector> {
-    seats: Vec<Seat<K>>,
-    /// A bit for each seat, set while it is free.
-    free: Vec<u64>,
-    /// No word before this one has a bit set.
-    first: usize,
+    rows: [OnceLock<Row<K>>; ROWS],
 }
+
+type Row<K> = Box<[Mutex<Seat<K>>]>;
+
+/// Enough for every number there is.
+const ROWS: usize = (u32::BITS - FIRST.ilog2()) as usize;
+/// Seats in the first row.
+const FIRST: u64 = 16;
 
 impl<K: Connector> Seats<K> {
     pub(crate) fn new() -> Self {
-        Self { seats: Vec::new(), free: Vec::new(), first: 0 }
+        Self { rows: [const { OnceLock::new() }; ROWS] }
     }
 
+    pub(crate) fn at(&self, claim: ClaimId) -> MutexGuard<'_, Seat<K>> {
+        let place = u64::from(claim.0) + FIRST;
+        let length = 1 << place.ilog2();
+        let row = &self.rows[(length / FIRST).ilog2() as usize];
+        let row = row.get_or_init(|| (0..length).map(|_| Mutex::new(Seat::free())).collect());
+        row[(place - length) as usize].lock()
+    }
+
+    /// Takes the grant that lies on a seat, if that may be done without the pool's lock.
+    #[inline]
+    pub(crate) fn fetch(&self, claim: ClaimId) -> Option<(Link<K>, Ticket)> {
+        let mut seat = self.at(claim);
+        let Sitting::Granted(link, _) = &seat.sitting else { return None };
+        let fetched = Sitting::Fetched(link.held.slot);
+        let Sitting::Granted(link, ticket) = mem::replace(&mut seat.sitting, fetched) else {
+            unreachable!("it was looked at")
+        };
+        Some((link, ticket))
+    }
+}
+
+/// Which seats are taken, and which grants may have been fetched without the machine's knowing. It lives
+/// under the pool's lock.
+///
+/// The lowest free seat is taken first, so that the numbers stay small and are reused without an
+/// allocation.
+#[derive(Default)]
+pub(crate) struct Roll {
+    /// A bit for each seat, set while it is taken.
+    taken: Vec<u64>,
+    /// A bit for each seat, set from the grant until the machine knows that it was fetched.
+    granted: Vec<u64>,
+    /// Every seat in the words before this one is taken.
+    first: usize,
+}
+
+impl Roll {
     /// The number the next claim would get, without taking it.
     pub(crate) fn next(&mut self) -> ClaimId {
-        while self.free.get(self.first) == Some(&0) {
+        while self.taken.get(self.first) == Some(&u64::MAX) {
             self.first += 1;
         }
-        let free = self.free.get(self.first).map(|word| self.first * 64 + word.trailing_zeros() as usize);
-        ClaimId(free.unwrap_or(self.seats.len()) as u32)
+        let free = self.taken.get(self.first).map_or(0, |word| word.trailing_ones());
+        ClaimId(self.first as u32 * u64::BITS + free)
     }
 
-    /// Takes the seat that [`Seats::next`] named.
-    pub(crate) fn sit(&mut self, sitting: Sitting<K>, waker: Option<Waker>, number: u64) -> ClaimId {
-        let claim = self.next();
-        let index = claim.0 as usize;
-        let seat = Seat { sitting, waker, number };
-        if index == self.seats.len() {
-            self.seats.push(seat);
-            if self.free.len() * 64 < self.seats.len() {
-                self.free.push(0);
-            }
-        } else {
-            self.seats[index] = seat;
-            self.free[index / 64] &= !(1 << (index % 64));
+    /// Takes the seat that [`Roll::next`] named.
+    pub(crate) fn take(&mut self, seat: ClaimId) {
+        let (word, bit) = place(seat);
+        if word == self.taken.len() {
+            self.taken.push(0);
+            self.granted.push(0);
         }
-        claim
+        self.taken[word] |= bit;
     }
 
-    /// Frees a seat and hands out what was on it, to be dropped outside the lock.
-    pub(crate) fn leave(&mut self, claim: ClaimId) -> (Sitting<K>, Option<Waker>) {
-        let seat = self.at(claim);
-        let left = (std::mem::replace(&mut seat.sitting, Sitting::Free), seat.waker.take());
-        let word = claim.0 as usize / 64;
-        self.free[word] |= 1 << (claim.0 % 64);
+    /// The seat is free; so is the number.
+    pub(crate) fn release(&mut self, seat: ClaimId) {
+        let (word, bit) = place(seat);
+        self.taken[word] &= !bit;
+        self.granted[word] &= !bit;
         self.first = self.first.min(word);
-        left
     }
 
-    pub(crate) fn at(&mut self, claim: ClaimId) -> &mut Seat<K> {
-        &mut self.seats[claim.0 as usize]
+    /// A grant lies on the seat, to be fetched at any time.
+    pub(crate) fn grant(&mut self, seat: ClaimId) {
+        let (word, bit) = place(seat);
+        self.granted[word] |= bit;
     }
+
+    /// The machine knows what became of the grant.
+    pub(crate) fn settle(&mut self, seat: ClaimId) {
+        let (word, bit) = place(seat);
+        self.granted[word] &= !bit;
+    }
+
+    /// The seats with a grant that may have been fetched.
+    pub(crate) fn granted(&self) -> impl Iterator<Item = ClaimId> + use<> {
+        let words: Vec<_> =
+            (0..).zip(&self.granted).filter(|(_, word)| **word != 0).map(|(at, word)| (at, *word)).collect();
+        words.into_iter().flat_map(|(at, word): (u32, u64)| {
+            let set = (0..u64::BITS).filter(move |bit| word & (1 << bit) != 0);
+            set.map(move |bit| ClaimId(at * u64::BITS + bit))
+        })
+    }
+}
+
+fn place(seat: ClaimId) -> (usize, u64) {
+    ((seat.0 / u64::BITS) as usize, 1 << (seat.0 % u64::BITS))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connector::{Connector, ConnectorFn, connector_fn};
-
-    /// Seats that nobody's connection lies on.
-    fn seats<K: Connector>(_: &K) -> Seats<K> {
-        Seats::new()
-    }
-
-    fn nothing() -> ConnectorFn<impl Fn(qorb_core::Backend) -> std::future::Ready<std::io::Result<()>>> {
-        connector_fn(|_| std::future::ready(Ok(())))
-    }
 
     #[test]
     fn the_lowest_free_seat_is_taken_first() {
-        let mut seats = seats(&nothing());
+        let mut roll = Roll::default();
+        let take = |roll: &mut Roll| {
+            let seat = roll.next();
+            roll.take(seat);
+            seat.0
+        };
         for number in 0..200 {
-            assert_eq!(seats.next(), ClaimId(number));
-            assert_eq!(seats.sit(Sitting::Waiting, None, 0), ClaimId(number));
+            assert_eq!(take(&mut roll), number);
         }
         for number in [190, 70, 3, 71] {
-            seats.leave(ClaimId(number));
+            roll.release(ClaimId(number));
         }
-        let taken: Vec<_> = (0..5).map(|_| seats.sit(Sitting::Waiting, None, 0).0).collect();
+        let taken: Vec<_> = (0..5).map(|_| take(&mut roll)).collect();
         assert_eq!(taken, [3, 70, 71, 190, 200]);
+    }
+
+    #[test]
+    fn a_grant_is_on_the_roll_until_its_end() {
+        let mut roll = Roll::default();
+        for number in 0..100 {
+            roll.take(ClaimId(number));
+        }
+        for number in [2, 63, 64, 99] {
+            roll.grant(ClaimId(number));
+        }
+        roll.settle(ClaimId(63));
+        roll.release(ClaimId(64));
+        assert_eq!(roll.granted().collect::<Vec<_>>(), [ClaimId(2), ClaimId(99)]);
     }
 }

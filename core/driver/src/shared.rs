@@ -5,7 +5,7 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -18,6 +18,7 @@ use crate::error::SharedError;
 use crate::link::{Errand, Link, contain};
 use crate::operation::{self, End, Kind};
 use crate::runtime::Runtime;
+use crate::seats::Seats;
 use crate::state::State;
 
 /// A pool, as its clones, handles, operations and background tasks share it.
@@ -29,22 +30,23 @@ pub(crate) struct Shared<K: Connector, R: Runtime> {
     pub(crate) listening: Arc<Cancel>,
     /// Tells the resolver that nothing works.
     pub(crate) needing: Arc<Cancel>,
-    /// Counts claims, roughly: it decides which of them read the clock.
-    pub(crate) samples: AtomicU32,
+    /// Where claims wait: a grant is taken from there without the lock.
+    pub(crate) seats: Arc<Seats<K>>,
     /// A hint that claims wait, so that the next one comes prepared to.
     pub(crate) crowded: AtomicBool,
     state: Mutex<State<K>>,
 }
 impl<K: Connector, R: Runtime> Shared<K, R> {
     pub(crate) fn new(name: Arc<str>, machine: PoolMachine, connector: K, runtime: R) -> Self {
-        let state = State::new(Arc::clone(&name), machine);
+        let seats = Arc::new(Seats::new());
+        let state = State::new(Arc::clone(&name), machine, Arc::clone(&seats));
         Self {
             runtime,
             connector: Arc::new(connector),
             name,
             listening: Arc::default(),
             needing: Arc::default(),
-            samples: AtomicU32::new(0),
+            seats,
             crowded: AtomicBool::new(false),
             state: Mutex::new(state),
         }
@@ -105,6 +107,24 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
         self.carry_out(effects);
     }
 
+    /// A claimer gives a connection back in good order.
+    pub(crate) fn take_back(self: &Arc<Self>, link: Link<K>) {
+        let now = self.runtime.now();
+        let mut effects = Effects::new();
+        let mut state = self.lock();
+        if let Err(link) = state.take_back(now, link, &mut effects) {
+            let slot = link.held.slot;
+            state.put_back(now, slot, Place::Resting(link));
+            state.handle(now, Event::Returned(slot, Return::Intact), &mut effects);
+        }
+        let crowded = state.machine.waiting() > 0;
+        drop(state);
+        if !crowded && self.crowded.load(Ordering::Relaxed) {
+            self.crowded.store(false, Ordering::Relaxed);
+        }
+        self.carry_out(effects);
+    }
+
     /// A claimer gives a connection back, in `place`.
     pub(crate) fn give_back(self: &Arc<Self>, slot: SlotId, place: Place<K>, what: Return) {
         let now = self.runtime.now();
@@ -112,11 +132,7 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
         let mut state = self.lock();
         state.put_back(now, slot, place);
         state.handle(now, Event::Returned(slot, what), &mut effects);
-        let crowded = state.machine.waiting() > 0;
         drop(state);
-        if !crowded && self.crowded.load(Ordering::Relaxed) {
-            self.crowded.store(false, Ordering::Relaxed);
-        }
         self.carry_out(effects);
     }
 

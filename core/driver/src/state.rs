@@ -2,6 +2,7 @@
 
 use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
 use qorb_core::pool::{
     Action, BackendId, ClaimId, Denial, Event, Failure, PoolMachine, SlotId, SlotKind, Ticket,
@@ -16,7 +17,7 @@ use crate::link::{Chore, Link, Record};
 use crate::onlookers::Onlookers;
 use crate::operation::Kind;
 use crate::probes;
-use crate::seats::{Refusal, Seats, Sitting};
+use crate::seats::{Refusal, Roll, Seats, Sitting};
 use crate::stats::Tally;
 
 /// What the lock protects.
@@ -26,9 +27,10 @@ pub(crate) struct State<K: Connector> {
     /// Empty whenever the lock is free.
     out: Vec<Action>,
     /// By [`SlotId`].
-    shelf: Vec<Berth<K>>,
+    pub(crate) shelf: Vec<Berth<K>>,
     /// By [`ClaimId`].
-    pub(crate) seats: Seats<K>,
+    pub(crate) seats: Arc<Seats<K>>,
+    pub(crate) roll: Roll,
     /// By [`BackendId`].
     pub(crate) backends: Vec<Option<Entry>>,
     pub(crate) alarm: Alarm,
@@ -53,23 +55,27 @@ pub(crate) struct Berth<K: Connector> {
     /// The state that tracers were shown last.
     pub(crate) shown: Option<SlotKind>,
     cancel: Option<Arc<Cancel>>,
-    /// While a claimer has the connection.
+    /// From its grant to its return.
     pub(crate) away: Option<Away>,
+    /// The seat it was granted to, until the machine knows that it was fetched.
+    pub(crate) seat: Option<ClaimId>,
 }
 
 impl<K: Connector> Berth<K> {
     fn vacant() -> Self {
         let (place, backend) = (Place::Elsewhere, BackendId(0));
-        Self { place, serial: 0, backend, shown: None, cancel: None, away: None }
+        Self { place, serial: 0, backend, shown: None, cancel: None, away: None, seat: None }
     }
 }
 
-/// A connection in a claimer's hands.
+/// A connection in a claimer's hands, or on the way there.
 #[derive(Clone, Copy)]
 pub(crate) struct Away {
     /// The claim's number for people.
     pub(crate) claim: u64,
     pub(crate) since: Timestamp,
+    /// How long the claim waited, if it had to.
+    pub(crate) waited: Option<Duration>,
     /// Whether the clock was read for `since`; else it is the machine's time, which may be older.
     pub(crate) exact: bool,
 }
@@ -92,13 +98,14 @@ pub(crate) enum Answer<K: Connector> {
     Denied(Refusal),
 }
 impl<K: Connector> State<K> {
-    pub(crate) fn new(name: Arc<str>, machine: PoolMachine) -> Self {
+    pub(crate) fn new(name: Arc<str>, machine: PoolMachine, seats: Arc<Seats<K>>) -> Self {
         Self {
             name,
             machine,
             out: Vec::new(),
             shelf: Vec::new(),
-            seats: Seats::new(),
+            seats,
+            roll: Roll::default(),
             backends: Vec::new(),
             alarm: Alarm::default(),
             onlookers: Onlookers::default(),
@@ -144,6 +151,9 @@ impl<K: Connector> State<K> {
         effects: &mut Effects<K>,
     ) -> Option<Answer<K>> {
         debug_assert!(self.out.is_empty(), "rule 2: every action was obeyed before the lock was released");
+        if event == Event::ShutDown || self.machine.deadline().is_some_and(|deadline| deadline <= now) {
+            self.learn_who_fetched();
+        }
         let mut out = mem::take(&mut self.out);
         self.machine.handle(now, event, &mut out);
         let mut answer = None;
@@ -158,6 +168,36 @@ impl<K: Connector> State<K> {
         answer
     }
 
+    /// Tells the machine which grants were fetched, before it takes any back. What is still on a seat stays
+    /// there until the machine has decided about it.
+    fn learn_who_fetched(&mut self) {
+        for claim in self.roll.granted() {
+            let mut seat = self.seats.at(claim);
+            seat.sitting.keep();
+            let fetched = if let Sitting::Fetched(slot) = seat.sitting { Some(slot) } else { None };
+            drop(seat);
+            if let Some(slot) = fetched {
+                self.tell_fetched(claim, slot);
+            }
+        }
+    }
+
+    /// The claim on this seat has its connection: the seat is free.
+    pub(crate) fn tell_fetched(&mut self, claim: ClaimId, slot: SlotId) {
+        let at = self.machine.latest();
+        self.machine.handle(at, Event::Fetched(claim), &mut self.out);
+        debug_assert!(self.out.is_empty(), "nothing follows from a fetch, and nothing is due");
+        self.berth(slot).seat = None;
+        self.roll.release(claim);
+    }
+
+    /// Before the machine hears anything of a connection in a claimer's hands it has to know that it is there.
+    pub(crate) fn catch_up_with(&mut self, slot: SlotId) {
+        if let Some(claim) = self.berth(slot).seat {
+            self.tell_fetched(claim, slot);
+        }
+    }
+
     fn obey(
         &mut self,
         action: Action,
@@ -168,12 +208,11 @@ impl<K: Connector> State<K> {
         match action {
             Action::Grant { claim, slot, ticket } => {
                 let link = self.lift(slot);
-                let mine = mine.filter(|(id, _)| *id == claim).map(|(_, number)| number);
-                self.granted(mine, claim, slot);
-                if mine.is_some() {
+                if let Some((_, number)) = mine.filter(|(id, _)| *id == claim) {
+                    self.show_grant(number, slot, false);
                     *answer = Some(Answer::Granted(link, ticket));
                 } else {
-                    self.settle(claim, Sitting::Granted(link, ticket), effects);
+                    self.seat_grant(claim, link, ticket, effects);
                 }
             }
             Action::Deny(claim, denial) => {
@@ -181,7 +220,7 @@ impl<K: Connector> State<K> {
                 if mine.is_some_and(|(id, _)| id == claim) {
                     *answer = Some(Answer::Denied(refusal));
                 } else {
-                    self.settle(claim, Sitting::Denied(refusal), effects);
+                    self.refuse(claim, refusal, effects);
                 }
             }
             Action::Revoke(claim, slot) => self.revoke(claim, slot, effects),
@@ -232,26 +271,31 @@ impl<K: Connector> State<K> {
         effects.rare().starts.push(Start::Connect { slot, serial, record, cancel });
     }
 
-    /// Puts `sitting` on a claim's seat and wakes its claimer. What lay there goes: a connection whose
-    /// grant is denied after all has nobody to use it.
-    fn settle(&mut self, claim: ClaimId, sitting: Sitting<K>, effects: &mut Effects<K>) {
-        let seat = self.seats.at(claim);
-        let before = mem::replace(&mut seat.sitting, sitting);
-        if let Some(waker) = seat.waker.take() {
+    /// Puts a denial on a claim's seat and wakes its claimer. What lay there goes: a connection whose grant
+    /// is denied after all has nobody to use it.
+    fn refuse(&mut self, claim: ClaimId, refusal: Refusal, effects: &mut Effects<K>) {
+        let mut seat = self.seats.at(claim);
+        let before = mem::replace(&mut seat.sitting, Sitting::Denied(refusal));
+        let waker = seat.waker.take();
+        drop(seat);
+        if let Some(waker) = waker {
             effects.wake(waker);
         }
-        if let Sitting::Granted(link, _) = before {
+        if let Sitting::Kept(link, _) = before {
+            self.unseat(claim, link.held.slot);
             effects.discard(Litter::Link(link));
         }
     }
 
     /// Takes a grant back: from the seat to the shelf, or, in `on_acquire`, by telling the claimer.
     fn revoke(&mut self, claim: ClaimId, slot: SlotId, effects: &mut Effects<K>) {
-        let seat = self.seats.at(claim);
+        let mut seat = self.seats.at(claim);
+        let number = seat.number;
         match mem::replace(&mut seat.sitting, Sitting::Revoked) {
-            Sitting::Granted(link, _) => {
-                let number = seat.number;
+            Sitting::Kept(link, _) => {
+                drop(seat);
                 self.berth(slot).place = Place::Resting(link);
+                self.unseat(claim, slot);
                 probes::revoked(&self.name, number);
             }
             Sitting::Acquiring => {
@@ -262,14 +306,42 @@ impl<K: Connector> State<K> {
             }
             other @ (Sitting::Free
             | Sitting::Waiting
+            | Sitting::Granted(..)
+            | Sitting::Fetched(_)
             | Sitting::Revoked
             | Sitting::Overdue
-            | Sitting::Denied(_)) => seat.sitting = other,
+            | Sitting::Denied(_)) => {
+                debug_assert!(false, "rule 5: only what the claimer cannot fetch meanwhile is taken back");
+                seat.sitting = other;
+            }
         }
     }
 
+    /// A grant that nobody fetched goes back.
+    pub(crate) fn unseat(&mut self, claim: ClaimId, slot: SlotId) {
+        self.roll.settle(claim);
+        self.uncount(slot);
+        let berth = self.berth(slot);
+        berth.seat = None;
+        berth.away = None;
+    }
+
+    /// What was counted as a claim that got its connection turns out to be none.
+    pub(crate) fn uncount(&mut self, slot: SlotId) {
+        let berth = self.berth(slot);
+        let (backend, away) = (berth.backend, berth.away);
+        let Some(away) = away else { return };
+        if let Some(waited) = away.waited {
+            self.tally.after_waiting -= 1;
+            self.tally.wait.remove(waited);
+        } else {
+            self.tally.at_once -= 1;
+        }
+        self.entry(backend).claims -= 1;
+    }
+
     /// Takes a connection off the shelf for a claimer.
-    fn lift(&mut self, slot: SlotId) -> Link<K> {
+    pub(crate) fn lift(&mut self, slot: SlotId) -> Link<K> {
         let berth = self.berth(slot);
         match berth.place.take() {
             Place::Resting(link) => link,
@@ -279,15 +351,9 @@ impl<K: Connector> State<K> {
 
     /// Puts a connection back that a claimer had.
     pub(crate) fn put_back(&mut self, now: Timestamp, slot: SlotId, place: Place<K>) {
-        let berth = self.berth(slot);
-        berth.place = place;
-        let (away, serial) = (berth.away.take(), berth.serial);
-        if let Some(away) = away {
-            if away.exact {
-                self.tally.hold.add(now.since(away.since));
-            }
-            probes::handle_returned(&self.name, serial);
-        }
+        self.catch_up_with(slot);
+        self.berth(slot).place = place;
+        self.came_back(now, slot);
     }
 
     /// A claimer takes a connection away.
@@ -296,6 +362,12 @@ impl<K: Connector> State<K> {
         berth.away = Some(away);
         let backend = berth.backend;
         self.entry(backend).claims += 1;
+        if let Some(waited) = away.waited {
+            self.tally.after_waiting += 1;
+            self.tally.wait.add(waited);
+        } else {
+            self.tally.at_once += 1;
+        }
     }
 
     /// The slot's number for people.

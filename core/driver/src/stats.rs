@@ -143,11 +143,21 @@ impl Histogram {
     }
 
     pub(crate) fn add(&mut self, span: Duration) {
-        let micros = span.as_secs().saturating_mul(1_000_000) + u64::from(span.subsec_micros());
-        let class = (u64::BITS - micros.leading_zeros()) as usize;
-        self.classes[class.min(Self::CLASSES - 1)] += 1;
+        self.classes[class_of(span)] += 1;
         self.sum = self.sum.saturating_add(span);
     }
+
+    /// Takes out a duration that was added.
+    pub(crate) fn remove(&mut self, span: Duration) {
+        self.classes[class_of(span)] -= 1;
+        self.sum = self.sum.saturating_sub(span);
+    }
+}
+
+fn class_of(span: Duration) -> usize {
+    let micros = span.as_secs().saturating_mul(1_000_000) + u64::from(span.subsec_micros());
+    let class = (u64::BITS - micros.leading_zeros()) as usize;
+    class.min(Histogram::CLASSES - 1)
 }
 
 /// The counters, as they are kept under the lock.

@@ -80,7 +80,8 @@ impl PoolMachine {
             ensure!(of == Some(claim), "C13: {claim:?} has {slot:?}, which has {of:?}");
         }
         ensure!(self.total() <= self.max_slots(), "C7: {} slots of {}", self.total(), self.max_slots());
-        let idle_beside_waiting = self.queue.waiting() > 0 && self.pick.first().is_some();
+        ensure!(self.quiet() == self.quiet, "C13: {:?}, remembered {:?}", self.quiet(), self.quiet);
+        let idle_beside_waiting = self.queue.waiting() > 0 && !self.pick.is_empty();
         ensure!(
             self.life != Life::Running || !idle_beside_waiting,
             "C6: a claim waits beside an idle connection"

@@ -165,14 +165,14 @@ impl PoolMachine {
     /// Grants idle connections to those who wait, in order, until one of the two runs out (C6, C12).
     #[inline]
     pub(super) fn grant_waiting(&mut self, out: &mut Vec<Action>) {
-        if self.queue.waiting() > 0 && self.pick.first().is_some() {
+        if self.queue.waiting() > 0 && !self.pick.is_empty() {
             self.grant_in_turn(out);
         }
     }
 
     #[inline(never)]
     fn grant_in_turn(&mut self, out: &mut Vec<Action>) {
-        while let Some(claim) = self.queue.front().filter(|_| self.pick.first().is_some()) {
+        while let Some(claim) = self.queue.front().filter(|_| !self.pick.is_empty()) {
             self.take_pick(|pool, slot, out| pool.enter_granted(slot, claim, out), out);
         }
     }
@@ -183,12 +183,11 @@ impl PoolMachine {
         enter: impl FnOnce(&mut Self, SlotId, &mut Vec<Action>),
         out: &mut Vec<Action>,
     ) -> Option<SlotId> {
-        let backend = self.pick.first()?;
+        let (backend, before) = self.pick.first()?;
         let set = self.sets.at(backend);
         let slot = SlotId(set.idle.first().expect("C13: a backend that is offered has an idle connection"));
-        let before = set.bucket;
         enter(self, slot, out);
-        if self.sets.at(backend).bucket == before {
+        if self.sets.at(backend).bucket == Some(before) {
             self.pick.rotate(backend, &mut self.sets);
         }
         Some(slot)

@@ -102,13 +102,6 @@ impl PoolMachine {
         }
     }
 
-    /// Whether one more claim fits into the plan in force.
-    pub(super) fn fits_plan(&self) -> bool {
-        let grown = self.target().saturating_add(1).min(self.max_slots());
-        let moves = self.planned.wants.is_some() && !self.planned.searched;
-        !self.planned.stale && !self.planned.kept_back && !moves && grown <= self.planned.target
-    }
-
     fn plan_anew(&mut self, target: u32, out: &mut Vec<Action>) {
         let order = core::mem::take(&mut self.order);
         let mut census: Vec<_> = order.iter().map(|&backend| self.find(backend)).collect();
@@ -148,8 +141,7 @@ impl PoolMachine {
 
     /// How many slots the pool wants: what is in use, one for each claim that waits, and the spares.
     fn target(&self) -> u32 {
-        let spares = u32::try_from(self.policy.spares_wanted).unwrap_or(u32::MAX);
-        let demand = self.demand().saturating_add(spares);
+        let demand = self.demand().saturating_add(self.spares());
         demand.min(self.max_slots().saturating_sub(self.draining.total()))
     }
 

@@ -68,6 +68,13 @@ impl List {
         self.len += 1;
     }
 
+    /// Takes out the first entry.
+    pub(crate) fn pop_front(&mut self, links: &mut impl Links) -> Option<u32> {
+        let first = self.first()?;
+        self.remove(first, links);
+        Some(first)
+    }
+
     /// Takes out an entry, which must be in this list.
     pub(crate) fn remove(&mut self, id: u32, links: &mut impl Links) {
         let Link { before, after } = core::mem::replace(links.link(id), Link::NONE);

@@ -4,6 +4,7 @@
 //!
 //! - [`event`](Event): the interface: events, actions, notes, ids.
 //! - [`policy`](Policy): what the owner chose.
+//! - `express`: the turns that every request takes, without a detour.
 //! - `claims`: claims come, are granted, fetched, cancelled, denied.
 //! - `operations`: connects, checks, recycles and closes end, and connections are returned.
 //! - `membership`: the resolver's set changes; the pool ends.
@@ -21,6 +22,7 @@ mod balance;
 mod claims;
 mod enter;
 mod event;
+mod express;
 mod follow;
 mod health;
 mod list;
@@ -43,11 +45,13 @@ use core::time::Duration;
 
 pub use audit::Canonical;
 pub use event::{Action, BackendId, ClaimId, Denial, Event, Failure, Note, Return, SlotId, SlotKind, Ticket};
+pub use express::Turn;
 pub use policy::{Policy, PolicyError, SetConfig};
 pub use set::Standing;
 pub use slot::Counts;
 pub use text::{Line, transcript_event};
 
+use self::express::Quiet;
 use self::follow::Planned;
 use self::pick::Pick;
 use self::queue::Queue;
@@ -139,6 +143,8 @@ pub struct PoolMachine {
     serials: u64,
     patience: Patience,
     planned: Planned,
+    /// How much may happen before anything else has to follow, as of the last event that changed more.
+    quiet: Quiet,
 }
 
 impl PoolMachine {
@@ -178,6 +184,7 @@ impl PoolMachine {
             serials: 0,
             patience: Patience { span: PATIENCE, since_dial: 0, pressing: false },
             planned: Planned::NOTHING,
+            quiet: Quiet::NOT,
         })
     }
 
@@ -191,13 +198,6 @@ impl PoolMachine {
     #[must_use]
     pub fn latest(&self) -> Timestamp {
         self.now
-    }
-
-    /// Whether a claim that arrives now is granted at once, and nothing else follows from it: such a claim
-    /// may be told at the time of [`PoolMachine::latest`], without a look at the clock.
-    #[must_use]
-    pub fn grants_quietly(&self) -> bool {
-        self.queue.waiting() == 0 && self.pick.first().is_some() && self.fits_plan()
     }
 
     /// Whether the last free slot is kept for a backend that is down, and no spare is opened in it.
@@ -394,6 +394,9 @@ impl Machine for PoolMachine {
     type Action = Action;
 
     fn handle(&mut self, now: Timestamp, event: Event, out: &mut Vec<Action>) {
+        if self.goes_by_express(now, &event, out) {
+            return;
+        }
         self.now = self.now.max(now);
         let due = self.next_due <= self.now;
         if due {
@@ -412,6 +415,7 @@ impl Machine for PoolMachine {
             self.settle(out);
             self.next_due = self.first_due();
         }
+        self.quiet = self.quiet();
     }
 
     fn deadline(&self) -> Option<Timestamp> {

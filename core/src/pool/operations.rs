@@ -63,13 +63,13 @@ impl PoolMachine {
     pub(super) fn on_returned(&mut self, slot: SlotId, how: Return, out: &mut Vec<Action>) {
         match self.slots.at(slot).state {
             SlotState::Claimed => {}
-            SlotState::Acquiring { claim, .. } => {
+            // The return of a grant says that it was fetched.
+            SlotState::Granted { claim, .. } | SlotState::Acquiring { claim, .. } => {
                 self.queue.remove(claim);
             }
             state @ (SlotState::Connecting { .. }
             | SlotState::Unclaimed { .. }
             | SlotState::Checking { .. }
-            | SlotState::Granted { .. }
             | SlotState::Recycling { .. }
             | SlotState::Aborting
             | SlotState::Closing) => {

@@ -29,10 +29,16 @@ impl Pick {
         Self { buckets: [const { List::EMPTY }; BUCKETS], filled: 0 }
     }
 
-    /// The backend that should serve the next claim.
-    pub(crate) fn first(&self) -> Option<BackendId> {
-        let bucket = self.buckets.get(self.filled.trailing_zeros() as usize)?;
-        bucket.first().map(BackendId)
+    /// The backend that should serve the next claim, and the bucket it is in.
+    pub(crate) fn first(&self) -> Option<(BackendId, u8)> {
+        let bucket = self.filled.trailing_zeros() as u8;
+        let list = self.buckets.get(usize::from(bucket))?;
+        Some((BackendId(list.first()?), bucket))
+    }
+
+    /// Whether no backend has a connection to give.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.filled == 0
     }
 
     /// Puts a backend into the bucket it belongs to, or takes it out.
@@ -59,6 +65,9 @@ impl Pick {
     pub(crate) fn rotate(&mut self, backend: BackendId, sets: &mut Sets) {
         if let Some(bucket) = sets.at(backend).bucket {
             let list = &mut self.buckets[usize::from(bucket)];
+            if list.len() == 1 {
+                return;
+            }
             list.remove(backend.0, &mut BucketLinks(sets));
             list.push_back(backend.0, &mut BucketLinks(sets));
         }

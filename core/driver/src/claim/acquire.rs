@@ -58,7 +58,9 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
         let mut effects = Effects::new();
         let mut state = self.shared.lock();
         ticket.deadline = self.deadline_kept(&state, now, ticket);
-        let seat = state.seats.sit(Sitting::Acquiring, Some(waker), self.number);
+        state.catch_up_with(slot);
+        let seat = state.roll.next();
+        self.sit(&mut state, seat, Sitting::Acquiring, Some(waker));
         self.phase = Phase::Acquiring { seat, slot, ticket, errand };
         state.handle(now, Event::AcquirePending { slot, claim: seat, ticket }, &mut effects);
         drop(state);
@@ -72,12 +74,11 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
             unreachable!("only called while acquiring")
         };
         let waker = cx.waker().clone();
-        let mut state = self.shared.lock();
-        let place = state.seats.at(seat);
+        let mut place = self.shared.seats.at(seat);
         let wanted = matches!(place.sitting, Sitting::Acquiring);
         let overdue = matches!(place.sitting, Sitting::Overdue);
         let spare = if wanted { place.waker.replace(waker) } else { Some(waker) };
-        drop(state);
+        drop(place);
         drop(spare);
         if !wanted {
             abandon(&self.shared.runtime, errand);
@@ -117,22 +118,25 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
         let mut effects = Effects::new();
         let mut state = self.shared.lock();
         state.catch_up(now, &mut effects);
-        let failure = match (&state.seats.at(seat).sitting, end.failure) {
+        let mut place = self.shared.seats.at(seat);
+        let failure = match (&place.sitting, end.failure) {
             (Sitting::Denied(_), _) => None,
             (Sitting::Acquiring, failure) => failure,
             (_, _) => Some(Failure::TimedOut),
         };
-        let stale = state.seats.at(seat).waker.take();
+        let stale = place.waker.take();
         let (found, spare) = if let Some(failure) = failure {
-            state.seats.at(seat).sitting = Sitting::Waiting;
+            place.sitting = Sitting::Waiting;
+            drop(place);
             let end = End { failure: Some(failure), ..end };
             self.requeue(&mut state, seat, end, now, waker, &mut effects)
         } else {
-            let (sitting, _) = state.seats.leave(seat);
+            let (sitting, _) = place.leave();
+            drop(place);
             let slot = end.slot;
             let (found, event) = match (sitting, end.link) {
                 (Sitting::Denied(refusal), link) => {
-                    self.uncount(&mut state, slot);
+                    state.uncount(slot);
                     state.put_back(now, slot, link.map_or(Place::Elsewhere, Place::Resting));
                     (Found::Denied(refusal), Event::Returned(slot, Return::Abandoned))
                 }
@@ -140,6 +144,7 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
                 (_, None) => unreachable!("an on_acquire that passed brings its connection"),
             };
             state.handle(now, event, &mut effects);
+            state.roll.release(seat);
             (found, Some(waker))
         };
         drop(state);
@@ -154,7 +159,9 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
         let now = self.shared.runtime.now();
         let mut effects = Effects::new();
         let mut state = self.shared.lock();
-        let seat = state.seats.sit(Sitting::Waiting, None, self.number);
+        state.catch_up_with(end.slot);
+        let seat = state.roll.next();
+        self.sit(&mut state, seat, Sitting::Waiting, None);
         let (found, spare) = self.requeue(&mut state, seat, end, now, waker, &mut effects);
         drop(state);
         self.shared.carry_out(effects);
@@ -175,7 +182,7 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
         let End { slot, link, mut ticket, failure } = end;
         let failure = failure.unwrap_or(Failure::Error);
         ticket.deadline = self.deadline_kept(state, now, ticket);
-        self.uncount(state, slot);
+        state.uncount(slot);
         let berth = state.berth(slot);
         berth.away = None;
         berth.place = link.map_or(Place::Elsewhere, Place::Resting);
@@ -185,21 +192,24 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
         probes::claim_acquire_failed(&self.shared.name, self.number, failure);
         let event = Event::AcquireFailed { slot, claim: seat, ticket, failure };
         state.handle(now, event, effects);
-        let denied = matches!(state.seats.at(seat).sitting, Sitting::Denied(_));
+        let mut place = self.shared.seats.at(seat);
+        let denied = matches!(place.sitting, Sitting::Denied(_));
         let took_its_time = failure == Failure::TimedOut && !denied;
-        if self.never_waits(state)
-            && (took_its_time || matches!(state.seats.at(seat).sitting, Sitting::Waiting))
-        {
-            let (sitting, stale) = state.seats.leave(seat);
-            if let Sitting::Granted(link, _) = sitting {
+        if self.never_waits(state) && (took_its_time || matches!(place.sitting, Sitting::Waiting)) {
+            let (sitting, stale) = place.leave();
+            drop(place);
+            if let Sitting::Granted(link, _) | Sitting::Kept(link, _) = sitting {
                 let slot = link.held.slot;
                 state.berth(slot).place = Place::Resting(link);
+                state.unseat(seat, slot);
             }
             state.handle(now, Event::Cancelled(seat), effects);
+            state.roll.release(seat);
             return (Found::Denied(state.refusal(Denial::AcquireFailed)), stale.or(Some(waker)));
         }
+        drop(place);
         let mut waker = Some(waker);
-        let (found, stale) = self.examine(state, seat, now, &mut waker, effects);
+        let (found, stale) = self.examine(state, seat, &mut waker);
         (found.expect("it came with a waker"), stale.or(waker))
     }
 }

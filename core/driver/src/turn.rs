@@ -1,0 +1,89 @@
+//! The turns that every request takes: a connection goes out, and comes back.
+//!
+//! Both ask the machine for its short way first, so that in the steady state no event is made, no action
+//! written, and little is touched under the lock.
+
+use qorb_core::pool::{ClaimId, SlotId, Ticket, Turn};
+use qorb_core::{Machine, Timestamp};
+
+use crate::connector::Connector;
+use crate::effects::{Effects, Place};
+use crate::link::Link;
+use crate::probes;
+use crate::seats::Sitting;
+use crate::state::{Away, State};
+
+impl<K: Connector> State<K> {
+    /// The connection whose turn it is, for a claim that found one at rest.
+    #[inline]
+    pub(crate) fn hand_out(&mut self, number: u64, away: Away) -> Option<(Link<K>, u64)> {
+        let at = self.machine.latest();
+        let (slot, arrival) = self.machine.claim_at_once(at)?;
+        let link = self.lift(slot);
+        self.show_grant(number, slot, false);
+        self.take_away(slot, away);
+        Some((link, arrival))
+    }
+
+    /// Takes a connection back in good order; otherwise returns it, and the machine has to be told.
+    #[inline]
+    pub(crate) fn take_back(
+        &mut self,
+        now: Timestamp,
+        link: Link<K>,
+        effects: &mut Effects<K>,
+    ) -> Result<(), Link<K>> {
+        let slot = link.held.slot;
+        let Some(turn) = self.machine.take_back(now, slot) else { return Err(link) };
+        if let Some(seat) = self.berth(slot).seat.take() {
+            self.roll.release(seat);
+        }
+        self.came_back(now, slot);
+        match turn {
+            Turn::Rested => {
+                self.berth(slot).place = Place::Resting(link);
+                self.show_rest(slot);
+            }
+            Turn::Granted(claim, ticket) => self.seat_grant(claim, link, ticket, effects),
+        }
+        self.alarm.aim(self.machine.deadline(), effects);
+        Ok(())
+    }
+
+    /// Puts a grant on its claim's seat, and wakes the claimer.
+    pub(crate) fn seat_grant(
+        &mut self,
+        claim: ClaimId,
+        link: Link<K>,
+        ticket: Ticket,
+        effects: &mut Effects<K>,
+    ) {
+        let (slot, now) = (link.held.slot, self.machine.latest());
+        let mut seat = self.seats.at(claim);
+        let (number, since) = (seat.number, seat.since);
+        seat.sitting = Sitting::Granted(link, ticket);
+        let waker = seat.waker.take();
+        drop(seat);
+        self.roll.grant(claim);
+        self.berth(slot).seat = Some(claim);
+        self.show_grant(number, slot, true);
+        let waited = Some(now.since(since));
+        self.take_away(slot, Away { claim: number, since: now, waited, exact: true });
+        if let Some(waker) = waker {
+            effects.wake(waker);
+        }
+    }
+
+    /// A claimer is done with a connection, as far as people are told.
+    #[inline]
+    pub(crate) fn came_back(&mut self, now: Timestamp, slot: SlotId) {
+        let berth = self.berth(slot);
+        let (away, serial) = (berth.away.take(), berth.serial);
+        if let Some(away) = away {
+            if away.exact {
+                self.tally.hold.add(now.since(away.since));
+            }
+            probes::handle_returned(&self.name, serial);
+        }
+    }
+}
