@@ -43,13 +43,24 @@ impl Timestamp {
     /// The time `span` later, [`Timestamp::NEVER`] where that is off the scale.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(nanos(span)))
+        self.after_nanos(nanos(span))
+    }
+
+    /// The time so many nanoseconds later.
+    pub(crate) const fn after_nanos(self, span: u64) -> Self {
+        Self(self.0.saturating_add(span))
     }
 
     /// The span from `earlier` to this time, zero where `earlier` is in fact later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.nanos_since(earlier))
+    }
+
+    /// Nanoseconds from `earlier` to this time, none where `earlier` is in fact later.
+    #[must_use]
+    pub const fn nanos_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
     }
 }
 

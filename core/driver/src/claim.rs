@@ -25,10 +25,6 @@ use crate::seats::{Refusal, Seat, Sitting};
 use crate::shared::{Shared, abandon};
 use crate::state::{Answer, Away, State};
 
-/// One in so many claims that find an idle connection reads the clock, for the histogram of how long
-/// connections are held. The others run at the time of the pool's last event.
-const SAMPLED: u64 = 16;
-
 /// The future of a claim; see [`Pool::claim`](crate::Pool::claim).
 ///
 /// It asks when it is polled first, and dropping it at any point gives up its place, or its connection,
@@ -91,10 +87,7 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         }
         let mut state = self.shared.lock();
         self.begin(&mut state);
-        let exact = self.number % SAMPLED == 1;
-        let since = if exact { self.shared.runtime.now() } else { state.machine.latest() };
-        let away = Away { claim: self.number, since, waited: None, exact };
-        let Some((link, arrival)) = state.hand_out(self.number, away) else {
+        let Some((link, arrival)) = state.hand_out(self.number, || self.shared.runtime.now()) else {
             drop(state);
             return self.queue(cx.waker().clone());
         };
@@ -132,7 +125,7 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         };
         let (found, spare) = match answer {
             Some(Answer::Granted(link, ticket)) => {
-                let away = Away { claim: self.number, since: now, waited: None, exact: true };
+                let away = Away::at_once(self.number, now);
                 Self::granted_at_once(&mut state, now, claim, link.held.slot, away, &mut effects);
                 self.phase = Phase::Over;
                 (Found::Granted(link, ticket), Some(waker))
@@ -337,8 +330,7 @@ impl<K: Connector, R: Runtime> Drop for Claim<'_, K, R> {
                 probes::claim_cancelled(&self.shared.name, self.number);
                 if let Sitting::Granted(link, _) | Sitting::Kept(link, _) = sitting {
                     let slot = link.held.slot;
-                    state.berth(slot).place = Place::Resting(link);
-                    state.unseat(seat, slot);
+                    state.unseat(seat, Place::Resting(link), slot);
                 }
                 if !denied {
                     state.handle(now, Event::Cancelled(seat), &mut effects);

@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use qorb_core::pool::SlotId;
+use qorb_core::pool::{ClaimId, SlotId};
 
 use crate::connector::Connector;
 use crate::error::SharedError;
@@ -38,8 +38,12 @@ pub(crate) enum Start<K: Connector> {
 
 /// Where the connection of a slot is.
 pub(crate) enum Place<K: Connector> {
-    /// With an operation or a claimer, or there is none.
+    /// With a claimer, or there is none.
     Elsewhere,
+    /// With an operation, which can be told to give up.
+    Busy(Arc<Cancel>),
+    /// On the seat of the claim it was granted to, or fetched from there without the machine's knowing.
+    Seated(ClaimId),
     /// On the shelf.
     Resting(Link<K>),
     /// On the shelf, its `on_recycle` polled once and pending.

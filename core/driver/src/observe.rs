@@ -11,20 +11,16 @@ use crate::probes;
 use crate::report::Report;
 use crate::state::{Entry, State};
 
-/// A slot that went from one state to another.
-#[derive(Clone, Copy)]
-struct Change {
-    slot: SlotId,
-    backend: BackendId,
-    from: Option<SlotKind>,
-    to: Option<SlotKind>,
-}
-
 impl<K: Connector> State<K> {
     /// Tells everybody who wants to know.
     pub(crate) fn observe(&mut self, note: &Note, effects: &mut Effects<K>) {
         match *note {
-            Note::Slot { slot, backend, from, to } => self.changed(Change { slot, backend, from, to }),
+            Note::Slot { slot, backend, from, to } => {
+                if from.is_none() {
+                    self.open_berth(slot, backend);
+                }
+                self.show_change(slot, to);
+            }
             Note::Added(id) => {
                 let record = self.added(id);
                 record.set_wanted(!self.ending);
@@ -57,56 +53,43 @@ impl<K: Connector> State<K> {
 
     /// A grant, as probes show it: the backend is chosen, its slot taken, the connection handed over.
     #[inline]
-    pub(crate) fn show_grant(&mut self, number: u64, slot: SlotId, queued: bool) {
+    pub(crate) fn show_grant(&mut self, claim: u64, slot: SlotId, queued: bool) {
         let berth = self.berth(slot);
-        let backend = berth.backend;
+        let (backend, serial) = (berth.backend, berth.serial);
         let from = berth.shown.replace(SlotKind::Claimed);
-        self.count_unclaimed(slot, backend, from, None);
+        self.count_unclaimed(backend, from, None);
         if probes::ENABLED {
             let counts = || self.counts(backend);
-            probes::granted(&self.name, number, self.serial(slot), self.address(slot), from, queued, counts);
+            probes::granted(&self.name, claim, serial, self.address_of(backend), from, queued, counts);
         }
     }
 
-    /// A connection came to rest after its return, as probes show it.
+    /// A slot is in another state, as probes show it.
     #[inline]
-    pub(crate) fn show_rest(&mut self, slot: SlotId) {
-        let backend = self.berth(slot).backend;
-        self.changed(Change { slot, backend, from: Some(SlotKind::Claimed), to: Some(SlotKind::Unclaimed) });
-    }
-
-    fn changed(&mut self, change: Change) {
-        let Change { slot, backend, from, to } = change;
-        if from.is_none() {
-            let serial = self.machine.serial(slot);
-            let berth = self.berth(slot);
-            berth.serial = serial;
-            berth.backend = backend;
-        }
-        let from = std::mem::replace(&mut self.berth(slot).shown, to);
-        self.count_unclaimed(slot, backend, from, to);
+    pub(crate) fn show_change(&mut self, slot: SlotId, to: Option<SlotKind>) {
+        let berth = self.berth(slot);
+        let (backend, serial) = (berth.backend, berth.serial);
+        let from = std::mem::replace(&mut berth.shown, to);
+        self.count_unclaimed(backend, from, to);
         if probes::ENABLED {
             let counts = || self.counts(backend);
-            probes::slot_state_change(&self.name, self.address(slot), self.serial(slot), from, to, counts);
+            probes::slot_state_change(&self.name, self.address_of(backend), serial, from, to, counts);
         }
     }
 
     /// Keeps count of a backend's idle connections, and shows when the first comes or the last goes.
     #[inline]
-    fn count_unclaimed(
-        &mut self,
-        slot: SlotId,
-        backend: BackendId,
-        from: Option<SlotKind>,
-        to: Option<SlotKind>,
-    ) {
+    fn count_unclaimed(&mut self, backend: BackendId, from: Option<SlotKind>, to: Option<SlotKind>) {
+        let (before, after) = (from == Some(SlotKind::Unclaimed), to == Some(SlotKind::Unclaimed));
+        if before == after {
+            return;
+        }
         let entry = self.entry(backend);
         let had_unclaimed = entry.unclaimed > 0;
-        entry.unclaimed += u32::from(to == Some(SlotKind::Unclaimed));
-        entry.unclaimed -= u32::from(from == Some(SlotKind::Unclaimed));
+        entry.unclaimed = if after { entry.unclaimed + 1 } else { entry.unclaimed - 1 };
         let has_unclaimed = entry.unclaimed > 0;
         if entry.online && had_unclaimed != has_unclaimed {
-            probes::slot_set_online(&self.name, self.address(slot), has_unclaimed);
+            probes::slot_set_online(&self.name, self.address_of(backend), has_unclaimed);
         }
     }
 

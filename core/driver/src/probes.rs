@@ -71,13 +71,13 @@ pub(crate) fn register() -> Result<(), ProbeError> {
     }
 }
 
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn claim_start(pool: &str, claim: u64) {
     fire!(claim__start, pool, claim);
     fire!(pool__claim__start, pool, claim);
 }
 
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn claim_done(pool: &str, claim: u64, slot: u64) {
     fire!(claim__done, pool, claim, slot);
 }
@@ -93,7 +93,7 @@ pub(crate) fn claim_acquire_failed(pool: &str, claim: u64, failure: Failure) {
 }
 
 /// The claim has to wait, and so many do.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn claim_queued(pool: &str, claim: u64, depth: u32) {
     fire!(pool__claim__failed, pool, claim);
     fire!(claim__queued, pool, claim, u64::from(depth));
@@ -105,7 +105,7 @@ pub(crate) fn claim_cancelled(pool: &str, claim: u64) {
 }
 
 /// A grant with everything that belongs to it, in order.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn granted<F: Fn() -> String>(
     pool: &str,
     claim: u64,
@@ -141,7 +141,7 @@ pub(crate) fn slot_set_offline(pool: &str, address: &str) {
     fire!(slot__set__offline, pool, address);
 }
 
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn slot_state_change<F: Fn() -> String>(
     pool: &str,
     address: &str,
@@ -156,7 +156,7 @@ pub(crate) fn slot_state_change<F: Fn() -> String>(
     }
 }
 
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn handle_returned(pool: &str, slot: u64) {
     fire!(handle__returned, pool, slot);
 }

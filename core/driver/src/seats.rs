@@ -84,7 +84,11 @@ pub(crate) struct Seats<K: Connector> {
     rows: [OnceLock<Row<K>>; ROWS],
 }
 
-type Row<K> = Box<[Mutex<Seat<K>>]>;
+type Row<K> = Box<[Desk<K>]>;
+
+/// A seat behind its lock, on lines of the cache that are its own.
+#[repr(align(64))]
+struct Desk<K: Connector>(Mutex<Seat<K>>);
 
 /// Enough for every number there is.
 const ROWS: usize = (u32::BITS - FIRST.ilog2()) as usize;
@@ -100,8 +104,8 @@ impl<K: Connector> Seats<K> {
         let place = u64::from(claim.0) + FIRST;
         let length = 1 << place.ilog2();
         let row = &self.rows[(length / FIRST).ilog2() as usize];
-        let row = row.get_or_init(|| (0..length).map(|_| Mutex::new(Seat::free())).collect());
-        row[(place - length) as usize].lock()
+        let row = row.get_or_init(|| (0..length).map(|_| Desk(Mutex::new(Seat::free()))).collect());
+        row[(place - length) as usize].0.lock()
     }
 
     /// Takes the grant that lies on a seat, if that may be done without the pool's lock.
@@ -124,62 +128,67 @@ impl<K: Connector> Seats<K> {
 /// allocation.
 #[derive(Default)]
 pub(crate) struct Roll {
-    /// A bit for each seat, set while it is taken.
-    taken: Vec<u64>,
-    /// A bit for each seat, set from the grant until the machine knows that it was fetched.
-    granted: Vec<u64>,
+    words: Vec<Word>,
     /// Every seat in the words before this one is taken.
     first: usize,
+}
+
+/// 64 seats, a bit for each.
+#[derive(Clone, Copy, Default)]
+struct Word {
+    taken: u64,
+    /// Set from a grant until the machine knows that it was fetched.
+    granted: u64,
 }
 
 impl Roll {
     /// The number the next claim would get, without taking it.
     pub(crate) fn next(&mut self) -> ClaimId {
-        while self.taken.get(self.first) == Some(&u64::MAX) {
+        while self.words.get(self.first).is_some_and(|word| word.taken == u64::MAX) {
             self.first += 1;
         }
-        let free = self.taken.get(self.first).map_or(0, |word| word.trailing_ones());
+        let free = self.words.get(self.first).map_or(0, |word| word.taken.trailing_ones());
         ClaimId(self.first as u32 * u64::BITS + free)
     }
 
     /// Takes the seat that [`Roll::next`] named.
     pub(crate) fn take(&mut self, seat: ClaimId) {
-        let (word, bit) = place(seat);
-        if word == self.taken.len() {
-            self.taken.push(0);
-            self.granted.push(0);
+        let (index, bit) = place(seat);
+        if index == self.words.len() {
+            self.words.push(Word::default());
         }
-        self.taken[word] |= bit;
+        self.words[index].taken |= bit;
     }
 
     /// The seat is free; so is the number.
     pub(crate) fn release(&mut self, seat: ClaimId) {
-        let (word, bit) = place(seat);
-        self.taken[word] &= !bit;
-        self.granted[word] &= !bit;
-        self.first = self.first.min(word);
+        let (index, bit) = place(seat);
+        let word = &mut self.words[index];
+        word.taken &= !bit;
+        word.granted &= !bit;
+        self.first = self.first.min(index);
     }
 
     /// A grant lies on the seat, to be fetched at any time.
     pub(crate) fn grant(&mut self, seat: ClaimId) {
-        let (word, bit) = place(seat);
-        self.granted[word] |= bit;
+        let (index, bit) = place(seat);
+        self.words[index].granted |= bit;
     }
 
     /// The machine knows what became of the grant.
     pub(crate) fn settle(&mut self, seat: ClaimId) {
-        let (word, bit) = place(seat);
-        self.granted[word] &= !bit;
+        let (index, bit) = place(seat);
+        self.words[index].granted &= !bit;
     }
 
     /// The seats with a grant that may have been fetched.
-    pub(crate) fn granted(&self) -> impl Iterator<Item = ClaimId> + use<> {
-        let words: Vec<_> =
-            (0..).zip(&self.granted).filter(|(_, word)| **word != 0).map(|(at, word)| (at, *word)).collect();
-        words.into_iter().flat_map(|(at, word): (u32, u64)| {
-            let set = (0..u64::BITS).filter(move |bit| word & (1 << bit) != 0);
-            set.map(move |bit| ClaimId(at * u64::BITS + bit))
-        })
+    pub(crate) fn granted(&self) -> Vec<ClaimId> {
+        let words = (0..).zip(&self.words).filter(|(_, word)| word.granted != 0);
+        let seats = words.flat_map(|(index, word): (u32, &Word)| {
+            let set = (0..u64::BITS).filter(|bit| word.granted & (1 << bit) != 0);
+            set.map(move |bit| ClaimId(index * u64::BITS + bit))
+        });
+        seats.collect()
     }
 }
 
@@ -220,6 +229,6 @@ mod tests {
         }
         roll.settle(ClaimId(63));
         roll.release(ClaimId(64));
-        assert_eq!(roll.granted().collect::<Vec<_>>(), [ClaimId(2), ClaimId(99)]);
+        assert_eq!(roll.granted(), [ClaimId(2), ClaimId(99)]);
     }
 }

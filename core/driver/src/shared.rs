@@ -22,6 +22,10 @@ use crate::seats::Seats;
 use crate::state::State;
 
 /// A pool, as its clones, handles, operations and background tasks share it.
+///
+/// What is only read lies apart from what every turn writes, which is the lock and all behind it, and from
+/// the count of those who share it.
+#[repr(C, align(128))]
 pub(crate) struct Shared<K: Connector, R: Runtime> {
     pub(crate) runtime: R,
     pub(crate) connector: Arc<K>,
@@ -34,8 +38,13 @@ pub(crate) struct Shared<K: Connector, R: Runtime> {
     pub(crate) seats: Arc<Seats<K>>,
     /// A hint that claims wait, so that the next one comes prepared to.
     pub(crate) crowded: AtomicBool,
-    state: Mutex<State<K>>,
+    state: Apart<Mutex<State<K>>>,
 }
+
+/// Alone on its lines of the cache, and on those that are fetched along with them.
+#[repr(align(128))]
+struct Apart<T>(T);
+
 impl<K: Connector, R: Runtime> Shared<K, R> {
     pub(crate) fn new(name: Arc<str>, machine: PoolMachine, connector: K, runtime: R) -> Self {
         let seats = Arc::new(Seats::new());
@@ -48,18 +57,18 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
             needing: Arc::default(),
             seats,
             crowded: AtomicBool::new(false),
-            state: Mutex::new(state),
+            state: Apart(Mutex::new(state)),
         }
     }
 
     /// Takes the lock. A panic under it would be a bug of ours, and no reason to refuse everybody after it:
     /// it knows no poison.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<K>> {
-        self.state.lock()
+        self.state.0.lock()
     }
 
     pub(crate) fn is_locked(&self) -> bool {
-        self.state.is_locked()
+        self.state.0.is_locked()
     }
 
     /// Tells the machine of one event that nobody waits for the answer of.

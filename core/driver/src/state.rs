@@ -1,8 +1,8 @@
 //! What is under a pool's lock: the machine, the shelf and the seats; and how the machine is obeyed.
 
 use std::mem;
+use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::Duration;
 
 use qorb_core::pool::{
     Action, BackendId, ClaimId, Denial, Event, Failure, PoolMachine, SlotId, SlotKind, Ticket,
@@ -20,12 +20,13 @@ use crate::probes;
 use crate::seats::{Refusal, Roll, Seats, Sitting};
 use crate::stats::Tally;
 
-/// What the lock protects.
+/// What the lock protects. What every turn touches comes first, side by side.
+#[repr(C)]
 pub(crate) struct State<K: Connector> {
+    /// How many claims were ever made: the claims' numbers for people.
+    pub(crate) claims: u64,
     pub(crate) name: Arc<str>,
     pub(crate) machine: PoolMachine,
-    /// Empty whenever the lock is free.
-    out: Vec<Action>,
     /// By [`SlotId`].
     pub(crate) shelf: Vec<Berth<K>>,
     /// By [`ClaimId`].
@@ -34,37 +35,39 @@ pub(crate) struct State<K: Connector> {
     /// By [`BackendId`].
     pub(crate) backends: Vec<Option<Entry>>,
     pub(crate) alarm: Alarm,
-    pub(crate) onlookers: Onlookers,
     pub(crate) tally: Tally,
+    pub(crate) onlookers: Onlookers,
+    /// Empty whenever the lock is free.
+    out: Vec<Action>,
     /// The latest connect error of any backend.
     last_error: Option<SharedError>,
-    /// How many claims were ever made: the claims' numbers for people.
-    pub(crate) claims: u64,
     pub(crate) ending: bool,
     pub(crate) stopped: bool,
 }
 
-/// A slot, as far as the driver knows it.
+/// A slot, as far as the driver knows it. Aligned, so that a turn touches one line of the cache for it.
 ///
 /// Its number and its backend are kept here because a note may tell of a slot that is gone already.
+#[repr(align(64))]
 pub(crate) struct Berth<K: Connector> {
     pub(crate) place: Place<K>,
+    /// From its grant to its return.
+    pub(crate) away: Option<Away>,
     /// The slot's number for people.
     pub(crate) serial: u64,
     pub(crate) backend: BackendId,
     /// The state that tracers were shown last.
     pub(crate) shown: Option<SlotKind>,
-    cancel: Option<Arc<Cancel>>,
-    /// From its grant to its return.
-    pub(crate) away: Option<Away>,
-    /// The seat it was granted to, until the machine knows that it was fetched.
-    pub(crate) seat: Option<ClaimId>,
 }
 
 impl<K: Connector> Berth<K> {
     fn vacant() -> Self {
-        let (place, backend) = (Place::Elsewhere, BackendId(0));
-        Self { place, serial: 0, backend, shown: None, cancel: None, away: None, seat: None }
+        Self { place: Place::Elsewhere, serial: 0, backend: BackendId(0), shown: None, away: None }
+    }
+
+    /// The seat it was granted to, until the machine knows that it was fetched.
+    pub(crate) fn seat(&self) -> Option<ClaimId> {
+        if let Place::Seated(claim) = self.place { Some(claim) } else { None }
     }
 }
 
@@ -72,12 +75,40 @@ impl<K: Connector> Berth<K> {
 #[derive(Clone, Copy)]
 pub(crate) struct Away {
     /// The claim's number for people.
-    pub(crate) claim: u64,
+    pub(crate) claim: NonZeroU64,
+    /// Since when. For most of those granted at once it is the machine's time, which may be older.
     pub(crate) since: Timestamp,
-    /// How long the claim waited, if it had to.
-    pub(crate) waited: Option<Duration>,
-    /// Whether the clock was read for `since`; else it is the machine's time, which may be older.
-    pub(crate) exact: bool,
+    /// When the claim asked; never, if it had what it asked for at once.
+    asked: Timestamp,
+}
+
+/// How long a connection is held is measured for one claim in so many, which reads the clock for it.
+const SAMPLED: u64 = 16;
+
+/// Whether it is measured for the claim of this number.
+pub(crate) fn is_sampled(claim: u64) -> bool {
+    claim % SAMPLED == 1
+}
+
+impl Away {
+    pub(crate) fn at_once(claim: u64, since: Timestamp) -> Self {
+        Self::after_waiting(claim, since, Timestamp::NEVER)
+    }
+
+    pub(crate) fn after_waiting(claim: u64, since: Timestamp, asked: Timestamp) -> Self {
+        let claim = NonZeroU64::new(claim).expect("a claim has a number before it has a connection");
+        Self { claim, since, asked }
+    }
+
+    /// How many nanoseconds the claim waited, if it had to.
+    pub(crate) fn waited(&self) -> Option<u64> {
+        (!self.asked.is_never()).then(|| self.since.nanos_since(self.asked))
+    }
+
+    /// For how many nanoseconds the connection was held by `now`, if that is measured.
+    pub(crate) fn held(&self, now: Timestamp) -> Option<u64> {
+        is_sampled(self.claim.get()).then(|| now.nanos_since(self.since))
+    }
 }
 
 /// A backend, as far as the driver knows it.
@@ -119,11 +150,7 @@ impl<K: Connector> State<K> {
 
     /// An operation of this slot has ended, and left this.
     pub(crate) fn end_operation(&mut self, slot: SlotId, link: Option<Link<K>>) {
-        let berth = self.berth(slot);
-        berth.cancel = None;
-        if let Some(link) = link {
-            berth.place = Place::Resting(link);
-        }
+        self.berth(slot).place = link.map_or(Place::Elsewhere, Place::Resting);
     }
 
     /// One event, for nobody in particular.
@@ -187,13 +214,13 @@ impl<K: Connector> State<K> {
         let at = self.machine.latest();
         self.machine.handle(at, Event::Fetched(claim), &mut self.out);
         debug_assert!(self.out.is_empty(), "nothing follows from a fetch, and nothing is due");
-        self.berth(slot).seat = None;
+        self.berth(slot).place = Place::Elsewhere;
         self.roll.release(claim);
     }
 
     /// Before the machine hears anything of a connection in a claimer's hands it has to know that it is there.
     pub(crate) fn catch_up_with(&mut self, slot: SlotId) {
-        if let Some(claim) = self.berth(slot).seat {
+        if let Some(claim) = self.berth(slot).seat() {
             self.tell_fetched(claim, slot);
         }
     }
@@ -227,21 +254,19 @@ impl<K: Connector> State<K> {
             Action::Note(note) => self.observe(&note, effects),
             Action::Connect(slot, backend) => self.connect(slot, backend, effects),
             Action::Check(slot) => {
-                let cancel = self.begin(slot);
                 probes::health_check_start(&self.name, self.serial(slot), self.address(slot));
-                let errand = match self.berth(slot).place.take() {
-                    Place::Resting(link) => Some(link.start(Chore::Check)),
-                    Place::Suspended(_) | Place::Elsewhere => None,
-                };
+                let (place, cancel) = self.begin(slot);
+                let errand =
+                    if let Place::Resting(link) = place { Some(link.start(Chore::Check)) } else { None };
                 effects.rare().starts.push(Start::Check { slot, errand, cancel });
             }
             Action::Recycle(slot) => {
-                let cancel = self.begin(slot);
                 probes::recycle_start(&self.name, self.serial(slot), self.address(slot));
-                let errand = match self.berth(slot).place.take() {
+                let (place, cancel) = self.begin(slot);
+                let errand = match place {
                     Place::Suspended(errand) => Some(errand),
                     Place::Resting(link) => Some(link.start(Chore::Recycle)),
-                    Place::Elsewhere => None,
+                    Place::Seated(_) | Place::Busy(_) | Place::Elsewhere => None,
                 };
                 effects.rare().starts.push(Start::Recycle { slot, errand, cancel });
             }
@@ -251,7 +276,7 @@ impl<K: Connector> State<K> {
                 effects.rare().closings.push((slot, place));
             }
             Action::Abort(slot) => {
-                if let Some(cancel) = &self.berth(slot).cancel {
+                if let Place::Busy(cancel) = &self.berth(slot).place {
                     effects.rare().aborts.push(Arc::clone(cancel));
                 }
             }
@@ -264,7 +289,7 @@ impl<K: Connector> State<K> {
 
     fn connect(&mut self, slot: SlotId, backend: BackendId, effects: &mut Effects<K>) {
         self.tally.connects += 1;
-        let cancel = self.begin(slot);
+        let (_, cancel) = self.begin(slot);
         let serial = self.serial(slot);
         let record = Arc::clone(&self.entry(backend).record);
         probes::connect_start(&self.name, serial, &record.address);
@@ -282,7 +307,7 @@ impl<K: Connector> State<K> {
             effects.wake(waker);
         }
         if let Sitting::Kept(link, _) = before {
-            self.unseat(claim, link.held.slot);
+            self.unseat(claim, Place::Elsewhere, link.held.slot);
             effects.discard(Litter::Link(link));
         }
     }
@@ -294,8 +319,7 @@ impl<K: Connector> State<K> {
         match mem::replace(&mut seat.sitting, Sitting::Revoked) {
             Sitting::Kept(link, _) => {
                 drop(seat);
-                self.berth(slot).place = Place::Resting(link);
-                self.unseat(claim, slot);
+                self.unseat(claim, Place::Resting(link), slot);
                 probes::revoked(&self.name, number);
             }
             Sitting::Acquiring => {
@@ -317,12 +341,12 @@ impl<K: Connector> State<K> {
         }
     }
 
-    /// A grant that nobody fetched goes back.
-    pub(crate) fn unseat(&mut self, claim: ClaimId, slot: SlotId) {
+    /// A grant that nobody fetched goes back to `place`.
+    pub(crate) fn unseat(&mut self, claim: ClaimId, place: Place<K>, slot: SlotId) {
         self.roll.settle(claim);
         self.uncount(slot);
         let berth = self.berth(slot);
-        berth.seat = None;
+        berth.place = place;
         berth.away = None;
     }
 
@@ -331,7 +355,7 @@ impl<K: Connector> State<K> {
         let berth = self.berth(slot);
         let (backend, away) = (berth.backend, berth.away);
         let Some(away) = away else { return };
-        if let Some(waited) = away.waited {
+        if let Some(waited) = away.waited() {
             self.tally.after_waiting -= 1;
             self.tally.wait.remove(waited);
         } else {
@@ -345,7 +369,9 @@ impl<K: Connector> State<K> {
         let berth = self.berth(slot);
         match berth.place.take() {
             Place::Resting(link) => link,
-            Place::Suspended(_) | Place::Elsewhere => unreachable!("C5: a granted connection rests"),
+            Place::Suspended(_) | Place::Seated(_) | Place::Busy(_) | Place::Elsewhere => {
+                unreachable!("C5: a granted connection rests")
+            }
         }
     }
 
@@ -362,7 +388,7 @@ impl<K: Connector> State<K> {
         berth.away = Some(away);
         let backend = berth.backend;
         self.entry(backend).claims += 1;
-        if let Some(waited) = away.waited {
+        if let Some(waited) = away.waited() {
             self.tally.after_waiting += 1;
             self.tally.wait.add(waited);
         } else {
@@ -377,8 +403,11 @@ impl<K: Connector> State<K> {
 
     /// The address of the slot's backend, for people.
     pub(crate) fn address(&self, slot: SlotId) -> &str {
-        let berth = self.shelf.get(slot.0 as usize);
-        let entry = berth.and_then(|berth| self.backends.get(berth.backend.0 as usize)?.as_ref());
+        self.shelf.get(slot.0 as usize).map_or("", |berth| self.address_of(berth.backend))
+    }
+
+    pub(crate) fn address_of(&self, backend: BackendId) -> &str {
+        let entry = self.backends.get(backend.0 as usize).and_then(Option::as_ref);
         entry.map_or("", |entry| &entry.record.address)
     }
 
@@ -392,19 +421,28 @@ impl<K: Connector> State<K> {
         }
     }
 
-    /// A new operation of a slot.
-    fn begin(&mut self, slot: SlotId) -> Arc<Cancel> {
+    /// A new operation of a slot, on what it finds there.
+    fn begin(&mut self, slot: SlotId) -> (Place<K>, Arc<Cancel>) {
         let cancel = Arc::<Cancel>::default();
-        self.berth(slot).cancel = Some(Arc::clone(&cancel));
-        cancel
+        let found = mem::replace(&mut self.berth(slot).place, Place::Busy(Arc::clone(&cancel)));
+        (found, cancel)
     }
 
+    #[inline]
     pub(crate) fn berth(&mut self, slot: SlotId) -> &mut Berth<K> {
+        &mut self.shelf[slot.0 as usize]
+    }
+
+    /// Makes room for a slot that opens, and for what is known of it.
+    pub(crate) fn open_berth(&mut self, slot: SlotId, backend: BackendId) {
         let index = slot.0 as usize;
         if index >= self.shelf.len() {
             self.shelf.resize_with(index + 1, Berth::vacant);
         }
-        &mut self.shelf[index]
+        let serial = self.machine.serial(slot);
+        let berth = self.berth(slot);
+        berth.serial = serial;
+        berth.backend = backend;
     }
 
     /// The slots whose connection a claimer has.

@@ -32,7 +32,7 @@ pub struct Stats {
     pub waiting: usize,
     /// How long claims waited that had to.
     pub wait: Histogram,
-    /// How long connections were held; of those granted at once, one in sixteen is measured.
+    /// How long connections were held: one in sixteen is measured.
     pub hold: Histogram,
     /// Connects ever started.
     pub connects: u64,
@@ -94,9 +94,11 @@ pub struct HandleStats {
 
 /// How often a duration was how long, in classes of powers of two.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
 pub struct Histogram {
+    /// Nanoseconds. So many waiters may wait for so long that 64 bits would not do.
+    sum: u128,
     classes: [u64; Self::CLASSES],
-    sum: Duration,
 }
 
 impl Histogram {
@@ -125,7 +127,8 @@ impl Histogram {
     /// All of them together.
     #[must_use]
     pub fn sum(&self) -> Duration {
-        self.sum
+        const SECOND: u128 = 1_000_000_000;
+        Duration::new((self.sum / SECOND) as u64, (self.sum % SECOND) as u32)
     }
 
     /// A bound that `share` of all durations (0.5: half of them) kept; zero where there was none.
@@ -142,26 +145,28 @@ impl Histogram {
         Duration::ZERO
     }
 
-    pub(crate) fn add(&mut self, span: Duration) {
-        self.classes[class_of(span)] += 1;
-        self.sum = self.sum.saturating_add(span);
+    /// Counts a duration of so many nanoseconds.
+    #[inline]
+    pub(crate) fn add(&mut self, nanos: u64) {
+        self.classes[class_of(nanos)] += 1;
+        self.sum += u128::from(nanos);
     }
 
     /// Takes out a duration that was added.
-    pub(crate) fn remove(&mut self, span: Duration) {
-        self.classes[class_of(span)] -= 1;
-        self.sum = self.sum.saturating_sub(span);
+    pub(crate) fn remove(&mut self, nanos: u64) {
+        self.classes[class_of(nanos)] -= 1;
+        self.sum -= u128::from(nanos);
     }
 }
 
-fn class_of(span: Duration) -> usize {
-    let micros = span.as_secs().saturating_mul(1_000_000) + u64::from(span.subsec_micros());
-    let class = (u64::BITS - micros.leading_zeros()) as usize;
+fn class_of(nanos: u64) -> usize {
+    let class = (u64::BITS - (nanos / 1000).leading_zeros()) as usize;
     class.min(Histogram::CLASSES - 1)
 }
 
 /// The counters, as they are kept under the lock.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Tally {
     pub(crate) at_once: u64,
     pub(crate) after_waiting: u64,
@@ -243,7 +248,7 @@ impl<K: Connector> State<K> {
         let out = self.away().filter_map(|(berth, away)| {
             let entry = self.backends.get(berth.backend.0 as usize)?.as_ref()?;
             let backend = entry.record.backend.clone();
-            let (slot_id, claim_id, held) = (berth.serial, away.claim, now.since(away.since));
+            let (slot_id, claim_id, held) = (berth.serial, away.claim.get(), now.since(away.since));
             Some(HandleStats { slot_id, claim_id, backend, held })
         });
         out.collect()

@@ -3,7 +3,7 @@
 //! Both ask the machine for its short way first, so that in the steady state no event is made, no action
 //! written, and little is touched under the lock.
 
-use qorb_core::pool::{ClaimId, SlotId, Ticket, Turn};
+use qorb_core::pool::{ClaimId, SlotId, SlotKind, Ticket, Turn};
 use qorb_core::{Machine, Timestamp};
 
 use crate::connector::Connector;
@@ -11,17 +11,22 @@ use crate::effects::{Effects, Place};
 use crate::link::Link;
 use crate::probes;
 use crate::seats::Sitting;
-use crate::state::{Away, State};
+use crate::state::{Away, State, is_sampled};
 
 impl<K: Connector> State<K> {
     /// The connection whose turn it is, for a claim that found one at rest.
     #[inline]
-    pub(crate) fn hand_out(&mut self, number: u64, away: Away) -> Option<(Link<K>, u64)> {
-        let at = self.machine.latest();
-        let (slot, arrival) = self.machine.claim_at_once(at)?;
+    pub(crate) fn hand_out(
+        &mut self,
+        claim: u64,
+        clock: impl FnOnce() -> Timestamp,
+    ) -> Option<(Link<K>, u64)> {
+        let latest = self.machine.latest();
+        let (slot, arrival) = self.machine.claim_at_once(latest)?;
+        let since = if is_sampled(claim) { clock() } else { latest };
         let link = self.lift(slot);
-        self.show_grant(number, slot, false);
-        self.take_away(slot, away);
+        self.show_grant(claim, slot, false);
+        self.take_away(slot, Away::at_once(claim, since));
         Some((link, arrival))
     }
 
@@ -35,14 +40,14 @@ impl<K: Connector> State<K> {
     ) -> Result<(), Link<K>> {
         let slot = link.held.slot;
         let Some(turn) = self.machine.take_back(now, slot) else { return Err(link) };
-        if let Some(seat) = self.berth(slot).seat.take() {
-            self.roll.release(seat);
+        if let Place::Seated(claim) = self.berth(slot).place {
+            self.roll.release(claim);
         }
         self.came_back(now, slot);
         match turn {
             Turn::Rested => {
+                self.show_change(slot, Some(SlotKind::Unclaimed));
                 self.berth(slot).place = Place::Resting(link);
-                self.show_rest(slot);
             }
             Turn::Granted(claim, ticket) => self.seat_grant(claim, link, ticket, effects),
         }
@@ -51,6 +56,7 @@ impl<K: Connector> State<K> {
     }
 
     /// Puts a grant on its claim's seat, and wakes the claimer.
+    #[inline]
     pub(crate) fn seat_grant(
         &mut self,
         claim: ClaimId,
@@ -60,15 +66,14 @@ impl<K: Connector> State<K> {
     ) {
         let (slot, now) = (link.held.slot, self.machine.latest());
         let mut seat = self.seats.at(claim);
-        let (number, since) = (seat.number, seat.since);
+        let (number, asked) = (seat.number, seat.since);
         seat.sitting = Sitting::Granted(link, ticket);
         let waker = seat.waker.take();
         drop(seat);
         self.roll.grant(claim);
-        self.berth(slot).seat = Some(claim);
         self.show_grant(number, slot, true);
-        let waited = Some(now.since(since));
-        self.take_away(slot, Away { claim: number, since: now, waited, exact: true });
+        self.berth(slot).place = Place::Seated(claim);
+        self.take_away(slot, Away::after_waiting(number, now, asked));
         if let Some(waker) = waker {
             effects.wake(waker);
         }
@@ -80,8 +85,8 @@ impl<K: Connector> State<K> {
         let berth = self.berth(slot);
         let (away, serial) = (berth.away.take(), berth.serial);
         if let Some(away) = away {
-            if away.exact {
-                self.tally.hold.add(now.since(away.since));
+            if let Some(held) = away.held(now) {
+                self.tally.hold.add(held);
             }
             probes::handle_returned(&self.name, serial);
         }

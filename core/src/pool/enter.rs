@@ -11,17 +11,15 @@ use super::pick;
 use super::set::SlotSet;
 use super::slot::{IdleLinks, Slot, SlotState};
 use super::{FETCH_TIMEOUT, PoolMachine};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, nanos};
 
 impl PoolMachine {
     /// Opens a slot: its connect starts.
     pub(super) fn enter_connecting(&mut self, backend: BackendId, out: &mut Vec<Action>) {
         self.dials += 1;
-        self.serials += 1;
-        let stagger = self.spread_dice.up_to(self.policy.set_config.spread);
+        let stagger = nanos(self.spread_dice.up_to(self.policy.set_config.spread));
         let slot = SlotId(self.slots.insert(Slot {
             backend,
-            serial: self.serials,
             state: SlotState::Connecting { since: self.now },
             idle: Link::NONE,
             dial: self.dials,
@@ -153,7 +151,7 @@ impl PoolMachine {
         let config = &self.policy.set_config;
         match entry.state {
             SlotState::Connecting { since } => since.after(self.connect_timeout()),
-            SlotState::Unclaimed { since } => since.after(config.health_interval).after(entry.stagger),
+            SlotState::Unclaimed { since } => since.after(config.health_interval).after_nanos(entry.stagger),
             SlotState::Checking { since } | SlotState::Recycling { since } => {
                 since.after(config.health_check_timeout)
             }

@@ -167,7 +167,7 @@ impl PoolMachine {
             }
             (Turn::Granted(claim, ticket), until)
         } else {
-            let due = now.after(self.policy.set_config.health_interval).after(entry.stagger);
+            let due = now.after(self.policy.set_config.health_interval).after_nanos(entry.stagger);
             entry.state = SlotState::Unclaimed { since: now };
             set.counts.shift(from, SlotKind::Unclaimed);
             self.wanted.shift(from, SlotKind::Unclaimed);

@@ -106,45 +106,43 @@ pub enum Reason {
 
 /// The pool machine. See [`Machine`] for how to drive it, [`Event`] and [`Action`] for its interface.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[repr(C)]
 pub struct PoolMachine {
-    policy: Policy,
+    // What every turn touches comes first, side by side.
     now: Timestamp,
+    /// When the first of all timers rings, as of the last event.
+    next_due: Timestamp,
+    rebalance_at: Timestamp,
+    arrivals: u64,
+    /// How much may happen before anything else has to follow, as of the last event that changed more.
+    quiet: Quiet,
+    /// Slots of backends in the set.
+    wanted: Counts,
+    queue: Queue,
+    slots: Slots,
+    sets: Sets,
+    slot_timers: Timers,
+    pick: Pick,
+
+    policy: Policy,
     life: Life,
     /// Makes this pool's rendezvous order its own.
     rank_seed: u64,
     backoff_dice: Dice,
     spread_dice: Dice,
-
-    sets: Sets,
     index: BTreeMap<(Arc<str>, SocketAddr), BackendId>,
     /// The backends of the resolver's set, in rendezvous order.
     order: Vec<BackendId>,
-    slots: Slots,
-    /// Slots of backends in the set.
-    wanted: Counts,
     /// Slots of backends that left it.
     draining: Counts,
-
-    queue: Queue,
-    arrivals: u64,
-    pick: Pick,
     /// Backends in the set that are online and not suspect.
     sound_online: u32,
-
-    slot_timers: Timers,
     set_timers: Timers,
-    rebalance_at: Timestamp,
-    /// When the first of all timers rings, as of the last event.
-    next_due: Timestamp,
     /// Idle connections due for a check, waiting for others' checks to end.
     overdue: VecDeque<SlotId>,
-
     dials: u64,
-    serials: u64,
     patience: Patience,
     planned: Planned,
-    /// How much may happen before anything else has to follow, as of the last event that changed more.
-    quiet: Quiet,
 }
 
 impl PoolMachine {
@@ -181,7 +179,6 @@ impl PoolMachine {
             next_due: Timestamp::NEVER,
             overdue: VecDeque::new(),
             dials: 0,
-            serials: 0,
             patience: Patience { span: PATIENCE, since_dial: 0, pressing: false },
             planned: Planned::NOTHING,
             quiet: Quiet::NOT,
@@ -233,7 +230,7 @@ impl PoolMachine {
     /// Panics on a slot that does not exist.
     #[must_use]
     pub fn serial(&self, slot: SlotId) -> u64 {
-        self.slots.at(slot).serial
+        self.slots.at(slot).dial
     }
 
     /// What this slot is doing; `None` where it does not exist.

@@ -18,10 +18,11 @@ const STEPS: u32 = 31;
 /// the end of its new bucket, so that equally loaded backends take turns. Picking and moving are O(1)
 /// however many backends there are.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[repr(C)]
 pub(crate) struct Pick {
-    buckets: [List; BUCKETS],
     /// Bit n is set while bucket n has entries.
     filled: u64,
+    buckets: [List; BUCKETS],
 }
 
 impl Pick {
@@ -49,14 +50,14 @@ impl Pick {
         }
         let before = core::mem::replace(&mut set.bucket, bucket);
         if let Some(before) = before {
-            let list = &mut self.buckets[usize::from(before)];
+            let list = &mut self.buckets[usize::from(before) % BUCKETS];
             list.remove(backend.0, &mut BucketLinks(sets));
             if list.len() == 0 {
                 self.filled &= !(1 << before);
             }
         }
         if let Some(bucket) = bucket {
-            self.buckets[usize::from(bucket)].push_back(backend.0, &mut BucketLinks(sets));
+            self.buckets[usize::from(bucket) % BUCKETS].push_back(backend.0, &mut BucketLinks(sets));
             self.filled |= 1 << bucket;
         }
     }

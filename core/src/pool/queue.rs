@@ -21,7 +21,9 @@ pub(crate) enum Standing {
     Acquiring(SlotId),
 }
 
+/// A claim. Aligned, so that a turn touches one line of the cache for it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[repr(align(64))]
 struct Entry {
     ticket: Ticket,
     standing: Standing,
@@ -33,22 +35,25 @@ struct Entry {
     again: bool,
 }
 
+const _: () = assert!(size_of::<Option<Entry>>() == 64, "a claim fits a line of the cache");
+
 /// The claims, by the embedder's ids.
 ///
 /// Newcomers arrive in order and, mostly, give up in order: two plain lists carry them, and only
 /// what is out of order (a claim that queues again, an unusual deadline) is kept in a tree or a heap.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[repr(C)]
 pub(crate) struct Queue {
-    entries: Vec<Option<Entry>>,
     /// Waiting for the first time, in order of arrival.
     fresh: List,
-    /// Waiting again, by arrival.
-    again: BTreeMap<u64, ClaimId>,
     /// Waiting with a deadline no earlier than any before it in this list.
     timed: List,
-    /// Waiting with any other deadline.
-    untimely: Timers,
     revoked: u32,
+    entries: Vec<Option<Entry>>,
+    /// Waiting again, by arrival.
+    again: BTreeMap<u64, ClaimId>,
+    /// Waiting with any deadline that is not in `timed`.
+    untimely: Timers,
 }
 
 struct Places<'queue>(&'queue mut Vec<Option<Entry>>);
@@ -90,6 +95,9 @@ impl Queue {
 
     /// Whose turn it is.
     pub(crate) fn front(&self) -> Option<ClaimId> {
+        if self.again.is_empty() {
+            return self.fresh.first().map(ClaimId);
+        }
         let fresh = self.fresh.first().map(|id| (self.entry(ClaimId(id)).ticket.arrival, ClaimId(id)));
         let again = self.again.first_key_value().map(|(&arrival, &claim)| (arrival, claim));
         match (fresh, again) {

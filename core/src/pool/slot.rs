@@ -1,7 +1,5 @@
 //! A slot: a commitment to hold one connection to one backend.
 
-use core::time::Duration;
-
 use super::event::{BackendId, ClaimId, SlotId, SlotKind};
 use super::list::{Link, Links, Table};
 use crate::time::Timestamp;
@@ -72,15 +70,16 @@ impl SlotState {
     }
 }
 
+/// A slot. Aligned, so that a turn touches one line of the cache for it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[repr(align(64))]
 pub(crate) struct Slot {
     pub(crate) backend: BackendId,
-    /// What people call it: never used twice.
-    pub(crate) serial: u64,
     pub(crate) state: SlotState,
     /// Neighbours among its backend's idle connections.
     pub(crate) idle: Link,
-    /// Its connect's number in the order of all the pool's dials.
+    /// Its connect's number in the order of all the pool's dials, which is what people call the slot: no
+    /// other one ever has it.
     pub(crate) dial: u64,
     /// When its connection came to be; the epoch before that.
     pub(crate) connected_at: Timestamp,
@@ -90,9 +89,11 @@ pub(crate) struct Slot {
     pub(crate) suspicion: u32,
     /// It waits for its turn to be checked.
     pub(crate) check_queued: bool,
-    /// Its own addition to the health interval.
-    pub(crate) stagger: Duration,
+    /// Its own addition to the health interval, in nanoseconds.
+    pub(crate) stagger: u64,
 }
+
+const _: () = assert!(size_of::<Option<Slot>>() == 64, "a slot fits a line of the cache");
 
 /// All slots, by id.
 pub(crate) type Slots = Table<Slot>;

@@ -200,8 +200,7 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
             drop(place);
             if let Sitting::Granted(link, _) | Sitting::Kept(link, _) = sitting {
                 let slot = link.held.slot;
-                state.berth(slot).place = Place::Resting(link);
-                state.unseat(seat, slot);
+                state.unseat(seat, Place::Resting(link), slot);
             }
             state.handle(now, Event::Cancelled(seat), effects);
             state.roll.release(seat);
