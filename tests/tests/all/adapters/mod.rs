@@ -4,6 +4,7 @@ mod connections;
 mod ending;
 mod names;
 mod outage;
+mod race;
 mod surface;
 
 use std::fmt::Debug;
