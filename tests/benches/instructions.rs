@@ -1,40 +1,88 @@
-//! Instructions that one claim and its release cost in the pool machine, counted by callgrind.
+//! Instructions that one claim and its release cost, in the pool machine and through the whole driver,
+//! counted by callgrind.
 //!
-//! A count does not depend on what else the machine does, so it can be guarded: this program
+//! A count does not depend on what else the computer does, so it can be guarded: this program
 //! compares the counts with those committed in `instructions.txt`, and fails when one has grown by more
-//! than 5 %, or when they are not flat over the number of backends and slots. With `--write` it writes
-//! the file instead.
+//! than 5 %, or when the machine's are not flat over the number of backends and slots. With `--write` it
+//! writes the file instead.
 
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::pin::pin;
 use std::process::{Command, ExitCode};
+use std::task::{Context, Poll, Waker};
 
 use qorb_core::dice::Dice;
 use qorb_core::pool::{Action, ClaimId, Event, Policy, PoolMachine, Return, SetConfig};
 use qorb_core::{Backend, Machine, Timestamp};
+use qorb_tokio::{Connector, FixedResolver, Handle, Pool};
 
-/// Backends and slots of each run.
-const SIZES: [(usize, usize); 6] =
-    [(1, 16), (100, 16), (10_000, 16), (1, 10_000), (100, 10_000), (10_000, 10_000)];
+/// What is counted, by the name it has in the file.
+#[derive(Clone, Copy)]
+enum Case {
+    /// A claim and a release, as events of a machine with so many backends and slots.
+    Machine(usize, usize),
+    /// A claim that finds a connection, and the drop of its handle.
+    Alone,
+    /// A claim that waits until another one's handle is dropped.
+    InTurns,
+}
+
+const CASES: [Case; 8] = [
+    Case::Machine(1, 16),
+    Case::Machine(100, 16),
+    Case::Machine(10_000, 16),
+    Case::Machine(1, 10_000),
+    Case::Machine(100, 10_000),
+    Case::Machine(10_000, 10_000),
+    Case::Alone,
+    Case::InTurns,
+];
 const CYCLES: u64 = 1000;
+const SLOTS: usize = 16;
 const COUNTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
 /// How much a count may grow before somebody has to say so by committing it.
 const GROWTH: f64 = 1.05;
-/// How far the counts of different sizes may be apart.
+/// How far the counts of machines of different sizes may be apart.
 const FLAT: f64 = 1.3;
+
+impl Case {
+    fn name(self) -> String {
+        match self {
+            Self::Machine(backends, slots) => format!("machine, {backends} backends, {slots} slots"),
+            Self::Alone => "driver, a connection rests".to_owned(),
+            Self::InTurns => "driver, every claim waits".to_owned(),
+        }
+    }
+
+    fn run(self) {
+        match self {
+            Self::Machine(backends, slots) => machine(backends, slots),
+            Self::Alone => driver(|pool| {
+                claim_alone(pool, 100);
+                measured(|| claim_alone(pool, CYCLES));
+            }),
+            Self::InTurns => driver(|pool| {
+                let mut held = (0..SLOTS).map(|_| granted(pool)).collect();
+                claim_in_turns(pool, &mut held, 100);
+                measured(|| claim_in_turns(pool, &mut held, CYCLES));
+            }),
+        }
+    }
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(at) = arguments.iter().position(|argument| argument == "--worker") {
-        let number = |offset: usize| arguments[at + offset].parse().expect("a number");
-        work(number(1), number(2));
+        CASES[arguments[at + 1].parse::<usize>().expect("a number")].run();
         return ExitCode::SUCCESS;
     }
-    let counted: Vec<_> =
-        SIZES.iter().map(|&(backends, slots)| (backends, slots, count(backends, slots))).collect();
-    let mut table = String::from("# backends slots instructions-per-claim-and-release\n");
-    for (backends, slots, instructions) in &counted {
-        let _ = writeln!(table, "{backends} {slots} {instructions}");
+    let counted: Vec<_> = (0..).zip(CASES).map(|(index, case)| (case, count(index))).collect();
+    let mut table = String::from("# instructions per claim and release\n");
+    for (case, instructions) in &counted {
+        let _ = writeln!(table, "{instructions:5}  {}", case.name());
     }
     report(&table);
     if arguments.iter().any(|argument| argument == "--write") {
@@ -44,17 +92,19 @@ fn main() -> ExitCode {
     verdict(&counted)
 }
 
-fn verdict(counted: &[(usize, usize, u64)]) -> ExitCode {
+fn verdict(counted: &[(Case, u64)]) -> ExitCode {
     let known = std::fs::read_to_string(COUNTS).expect("the committed counts can be read");
     let mut fine = true;
-    for (line, (backends, slots, now)) in known.lines().skip(1).zip(counted) {
-        let before: u64 = line.split(' ').next_back().and_then(|count| count.parse().ok()).expect("a count");
+    for (line, (case, now)) in known.lines().skip(1).zip(counted) {
+        let before: u64 =
+            line.split_whitespace().next().and_then(|count| count.parse().ok()).expect("a count");
         if *now as f64 > before as f64 * GROWTH {
-            report(&format!("{backends} backends, {slots} slots: {now} instructions, {before} before\n"));
+            report(&format!("{}: {now} instructions, {before} before\n", case.name()));
             fine = false;
         }
     }
-    let counts = || counted.iter().map(|(.., count)| *count as f64);
+    let machines = counted.iter().filter(|(case, _)| matches!(case, Case::Machine(..)));
+    let counts = || machines.clone().map(|(_, count)| *count as f64);
     let (least, most) = (counts().fold(f64::MAX, f64::min), counts().fold(0.0, f64::max));
     if most > least * FLAT {
         report(&format!("not flat: {least} to {most} instructions\n"));
@@ -63,14 +113,14 @@ fn verdict(counted: &[(usize, usize, u64)]) -> ExitCode {
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs this program under callgrind and reads how many instructions the measured part took.
-fn count(backends: usize, slots: usize) -> u64 {
+/// Runs a case under callgrind and reads how many instructions the measured part took.
+fn count(case: usize) -> u64 {
     let file = std::env::temp_dir().join(format!("qorb-instructions-{}", std::process::id()));
     let status = Command::new("valgrind")
-        .args(["--tool=callgrind", "--toggle-collect=*claim_and_release*", "--quiet"])
+        .args(["--tool=callgrind", "--toggle-collect=*instructions*measured*", "--quiet"])
         .arg(format!("--callgrind-out-file={}", file.display()))
         .arg(std::env::current_exe().expect("a program knows where it is"))
-        .args(["--worker", &backends.to_string(), &slots.to_string()])
+        .args(["--worker", &case.to_string()])
         .status()
         .expect("valgrind can be started: install it");
     assert!(status.success(), "valgrind failed: {status}");
@@ -80,28 +130,31 @@ fn count(backends: usize, slots: usize) -> u64 {
     total.trim().parse::<u64>().expect("a number") / CYCLES
 }
 
-fn work(backends: usize, slots: usize) {
-    let mut machine = pool(backends, slots);
+/// What happens in here is counted.
+#[inline(never)]
+fn measured(run: impl FnOnce()) {
+    run();
+}
+
+fn machine(backends: usize, slots: usize) {
+    let mut machine = machine_of(backends, slots);
     let mut out = Vec::with_capacity(64);
     // The first cycles open what the claims add to demand.
     for cycle in 0..10 {
-        claim_and_release_once(&mut machine, cycle, &mut out);
+        claim_and_release(&mut machine, cycle, &mut out);
         settle_connects(&mut machine, &mut out);
     }
-    claim_and_release(&mut machine, &mut out);
+    measured(|| {
+        for cycle in 0..CYCLES {
+            claim_and_release(&mut machine, 10 + cycle, &mut out);
+            out.clear();
+        }
+    });
     black_box(&machine);
 }
 
-#[inline(never)]
-fn claim_and_release(machine: &mut PoolMachine, out: &mut Vec<Action>) {
-    for cycle in 0..CYCLES {
-        claim_and_release_once(machine, 10 + cycle, out);
-        out.clear();
-    }
-}
-
 #[inline(always)]
-fn claim_and_release_once(machine: &mut PoolMachine, cycle: u64, out: &mut Vec<Action>) {
+fn claim_and_release(machine: &mut PoolMachine, cycle: u64, out: &mut Vec<Action>) {
     let now = Timestamp::from_nanos(1_000_000_000 + cycle * 1000);
     machine.handle(now, Event::Claim { claim: ClaimId(0), deadline: Timestamp::NEVER }, out);
     let mut granted = None;
@@ -113,8 +166,57 @@ fn claim_and_release_once(machine: &mut PoolMachine, cycle: u64, out: &mut Vec<A
     machine.handle(now, Event::Returned(granted.expect("granted at once"), Return::Intact), out);
 }
 
-/// A pool whose connections all stand.
-fn pool(backends: usize, slots: usize) -> PoolMachine {
+/// Connects at once, to nothing.
+struct Nothing;
+
+impl Connector for Nothing {
+    type Connection = u64;
+    type Error = Infallible;
+
+    async fn connect(&self, _: &Backend) -> Result<u64, Infallible> {
+        Ok(7)
+    }
+}
+
+/// Lets `work` have a pool whose connections all stand.
+fn driver(work: impl FnOnce(&Pool<Nothing>)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let policy = Policy { spares_wanted: SLOTS, max_slots: SLOTS, ..Policy::default() };
+        let resolver = FixedResolver::new([([127, 0, 0, 1], 1).into()]);
+        let pool = Pool::new("counted", resolver, Nothing, policy).expect("a valid policy");
+        pool.wait_ready(SLOTS).await.expect("connected");
+        work(&pool);
+    });
+}
+
+fn granted(pool: &Pool<Nothing>) -> Handle<Nothing> {
+    let cx = &mut Context::from_waker(Waker::noop());
+    match pin!(pool.claim()).poll(cx) {
+        Poll::Ready(handle) => handle.expect("granted"),
+        Poll::Pending => panic!("a connection rests"),
+    }
+}
+
+fn claim_alone(pool: &Pool<Nothing>, cycles: u64) {
+    for _ in 0..cycles {
+        drop(black_box(granted(pool)));
+    }
+}
+
+fn claim_in_turns(pool: &Pool<Nothing>, held: &mut VecDeque<Handle<Nothing>>, cycles: u64) {
+    let cx = &mut Context::from_waker(Waker::noop());
+    for _ in 0..cycles {
+        let mut claim = pin!(pool.claim());
+        assert!(claim.as_mut().poll(cx).is_pending(), "every connection is out");
+        drop(held.pop_front());
+        let Poll::Ready(handle) = claim.as_mut().poll(cx) else { panic!("one came back") };
+        held.push_back(handle.expect("granted"));
+    }
+}
+
+/// A machine whose connections all stand.
+fn machine_of(backends: usize, slots: usize) -> PoolMachine {
     let policy = Policy {
         spares_wanted: slots,
         max_slots: slots,

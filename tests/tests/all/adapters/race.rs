@@ -88,11 +88,7 @@ fn start<P: Platform>(
     (claimers.collect(), served)
 }
 
-async fn end<P: Platform>(
-    pool: Racing<P>,
-    alive: &AtomicUsize,
-    claimers: Vec<std::thread::JoinHandle<()>>,
-) {
+async fn end<P: Platform>(pool: Racing<P>, alive: &AtomicUsize, claimers: Vec<std::thread::JoinHandle<()>>) {
     within::<P, _>("terminate", Duration::from_secs(5), pool.terminate()).await;
     for claimer in claimers {
         claimer.join().expect("no claimer finds anything wrong");
