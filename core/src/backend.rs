@@ -10,6 +10,7 @@ use core::net::SocketAddr;
 /// gone and another come, and one address under two names is two backends. Ordered by priority first
 /// only inside a resolver's answer; here by name and address.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Backend {
     /// The name it goes by: for DNS the SRV target, lower case with a final dot.
     pub name: Arc<str>,
@@ -43,5 +44,26 @@ impl fmt::Display for Backend {
         } else {
             write!(f, "{}@{}", self.name, self.address)
         }
+    }
+}
+
+/// A backend as logs write it: with all that its [`Display`](fmt::Display) leaves out, and without a space.
+#[derive(Debug)]
+pub(crate) struct Exact<'backend>(pub(crate) &'backend Backend);
+
+impl fmt::Display for Exact<'_> {
+    /// `name@address`, odd characters of the name as `%` and their number in hex; then `/priority/weight`
+    /// where there is either.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Backend { name, address, priority, weight } = self.0;
+        for character in name.chars() {
+            if character == '%' || character.is_whitespace() || character.is_control() {
+                write!(f, "%{:06x}", u32::from(character))?;
+            } else {
+                write!(f, "{character}")?;
+            }
+        }
+        write!(f, "@{address}")?;
+        if (*priority, *weight) == (0, 0) { Ok(()) } else { write!(f, "/{priority}/{weight}") }
     }
 }

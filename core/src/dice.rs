@@ -10,6 +10,7 @@ use crate::time::nanos;
 /// The generator is SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators",
 /// OOPSLA 2014); it is not cryptographic, and nothing that an attacker may guess is drawn from it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Dice {
     /// Numbers drawn from a seed.
     Seeded(u64),

@@ -8,6 +8,7 @@ use core::time::Duration;
 /// A machine never reads a clock; it is told. All arithmetic saturates, and [`Timestamp::NEVER`] is
 /// the end of the scale, so that `Duration::MAX` means "not at all" wherever a time is added.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Timestamp(u64);
 
 impl Timestamp {

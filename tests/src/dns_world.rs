@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::RecordType;
-use qorb_core::dns::{Action, Config, Event, Note, QueryId, Resolver, SocketFailure};
+use qorb_core::dns::{Action, Beginning, Config, Event, Note, QueryId, Resolver, SocketFailure};
+use qorb_core::record::{Recorded, Recorder};
 use qorb_core::{Backend, Machine, Timestamp};
 
 pub use zone::{SERVICE, Zone, alias, framed, host, identities, name, name_server, record, soa, srv};
@@ -87,6 +88,9 @@ pub struct World {
     pub opened: usize,
     /// All actions of the latest event.
     pub latest: Vec<Action>,
+    beginning: Beginning,
+    /// All that was told to the machine.
+    told: Vec<(Timestamp, Event)>,
     servers: BTreeMap<SocketAddr, Server>,
     sockets: BTreeMap<QueryId, (SocketAddr, bool)>,
     ids: BTreeMap<QueryId, u16>,
@@ -190,8 +194,9 @@ impl World {
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let now = Timestamp::EPOCH;
         let most_actions = 32 + 8 * config.max_inflight_per_server * config.max_dns_concurrency;
-        let resolver =
-            Resolver::new(SERVICE, bootstrap, config, bytes, now).expect("the test's configuration is valid");
+        let (service, servers) = (SERVICE.to_owned(), bootstrap.to_vec());
+        let beginning = Beginning { service, servers, config, seed: bytes, at: now };
+        let resolver = Resolver::begin(beginning.clone()).expect("the test's configuration is valid");
         Self {
             resolver,
             now,
@@ -200,6 +205,8 @@ impl World {
             asked: Vec::new(),
             opened: 0,
             latest: Vec::new(),
+            beginning,
+            told: Vec::new(),
             servers: BTreeMap::new(),
             sockets: BTreeMap::new(),
             ids: BTreeMap::new(),
@@ -250,6 +257,7 @@ impl World {
     pub fn handle(&mut self, event: Event) {
         let mut out = Vec::new();
         let was_over = self.is_over;
+        self.told.push((self.now, event.clone()));
         self.is_over |= event == Event::ShutDown;
         self.handled += 1;
         // A copy of the state is dear, and what differs once differs always.
@@ -281,6 +289,14 @@ impl World {
         }
         assert!(!self.is_over || self.sockets.is_empty(), "invariant 4: nothing is open after the end");
         self.latest = out;
+    }
+
+    /// All that happened, as a log.
+    pub fn log(&self) -> String {
+        let told = self.told.iter().cloned();
+        let recorder = Recorder::<Resolver>::retell(self.beginning.clone(), told);
+        let recorder = recorder.expect("it began so before");
+        recorder.log()
     }
 
     /// How many sockets and streams are open.

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use qorb_core::dice::Dice;
 use qorb_core::pool::{
-    Action, ClaimId, Denial, Event, Failure, Line, Note, Policy, PoolMachine, Return, SlotId, Ticket,
-    transcript_event,
+    Action, Beginning, ClaimId, Denial, Event, Failure, Line, Note, Policy, PoolMachine, Return, SlotId,
+    Ticket, transcript_event,
 };
+use qorb_core::record::{Recorded, Recorder};
 use qorb_core::{Backend, Machine, Timestamp};
 
 /// What an operation on a backend leads to.
@@ -61,6 +62,9 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct PoolSim {
     machine: PoolMachine,
+    beginning: Beginning,
+    /// All that was told to the machine.
+    told: Vec<(Timestamp, Event)>,
     now: Timestamp,
     manners: BTreeMap<String, Manners>,
     /// What is under way: when it ends, and how.
@@ -97,10 +101,12 @@ impl PoolSim {
     /// Panics if the policy is refused.
     #[must_use]
     pub fn new(policy: Policy, seed: u64) -> Self {
-        let machine =
-            PoolMachine::new(policy, &Dice::Seeded(seed), Timestamp::EPOCH).expect("a valid policy");
+        let beginning = Beginning::New { policy, dice: Dice::Seeded(seed), at: Timestamp::EPOCH };
+        let machine = PoolMachine::begin(beginning.clone()).expect("a valid policy");
         Self {
             machine,
+            beginning,
+            told: Vec::new(),
             now: Timestamp::EPOCH,
             manners: BTreeMap::new(),
             pending: BTreeSet::new(),
@@ -246,6 +252,26 @@ impl PoolSim {
         std::mem::take(&mut self.transcript)
     }
 
+    /// All that was told to the machine.
+    #[must_use]
+    pub fn told(&self) -> &[(Timestamp, Event)] {
+        &self.told
+    }
+
+    /// All that happened, as a log.
+    ///
+    /// # Panics
+    ///
+    /// Panics where the machine does not do the same again.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let told = self.told.iter().cloned();
+        let recorder = Recorder::<PoolMachine>::retell(self.beginning.clone(), told);
+        let recorder = recorder.expect("it began so before");
+        assert_eq!(*recorder.machine(), self.machine, "C1: other states the second time");
+        recorder.log()
+    }
+
     fn next(&self) -> Option<Timestamp> {
         let due = self.pending.first().map(|(at, ..)| *at);
         match (due, self.machine.deadline()) {
@@ -263,6 +289,7 @@ impl PoolSim {
             self.slots.remove(slot);
         }
         let mut out = Vec::new();
+        self.told.push((self.now, event.clone()));
         self.machine.handle(self.now, event, &mut out);
         let mut closed = Vec::new();
         let mut fetched = Vec::new();

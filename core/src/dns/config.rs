@@ -9,6 +9,8 @@ use super::note::Kind;
 ///
 /// Start from [`Config::default`] and change what matters.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "record", serde(default, deny_unknown_fields))]
 pub struct Config {
     /// How many servers are asked at the same time. Default 5.
     pub max_dns_concurrency: usize,
@@ -57,6 +59,7 @@ pub struct Config {
 
 /// What to do with a set that nobody confirms.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum StalePolicy {
     /// Keep it until somebody answers.
     KeepForever,
@@ -66,6 +69,7 @@ pub enum StalePolicy {
 
 /// Which addresses to ask for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Addresses {
     /// IPv6 and IPv4, in parallel; each address is a backend.
     Both,
@@ -88,6 +92,7 @@ impl Addresses {
 
 /// How questions travel.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Transport {
     /// By datagram, and by stream where the answer to that was cut.
     UdpThenTcp,

@@ -10,7 +10,7 @@
 //! - `answer` reads what a message says to a question; `wire` turns bytes into messages, with hickory-proto.
 //! - `ids` numbers the sockets and draws the message ids.
 //! - [`Event`] and [`Action`] are the whole interface, [`Note`] what it tells on the way, [`Config`] what
-//!   can be set.
+//!   can be set. `text` is how all of it reads in a log, `record` how that is read back.
 
 mod answer;
 mod config;
@@ -20,15 +20,21 @@ mod ids;
 mod lookup;
 mod note;
 mod published;
+#[cfg(feature = "record")]
+mod record;
 mod resolver;
 mod round;
 mod server;
 mod stream;
+#[cfg(feature = "record")]
+mod text;
 mod view;
 mod wire;
 
 pub use config::{Addresses, Config, ConfigError, StalePolicy, Transport};
 pub use event::{Action, Event, QueryId, SocketFailure};
 pub use note::{Answer, Channel, Failure, Kind, Mismatch, Note, Question, Unusable};
+#[cfg(feature = "record")]
+pub use record::Beginning;
 pub use resolver::Resolver;
 pub use server::{Opinion, ServerStatus, Verdict};

@@ -12,6 +12,7 @@ const PROBE_ROOM_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a slot is moved for at the cap.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Want {
     /// A probe that is due.
     Probe,

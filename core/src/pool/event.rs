@@ -8,22 +8,26 @@ use crate::time::Timestamp;
 
 /// Names a backend for as long as it is in the set or one of its slots lives. The lowest free number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct BackendId(pub u32);
 
 /// Names a slot from its connect to its end. The lowest free number, reused after that; what people
 /// see in logs is the slot's serial number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct SlotId(pub u32);
 
 /// Names a claim without a connection: the number of its seat with the embedder, who may use it for
 /// another claim once this one fetched its grant, was denied, or was cancelled.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct ClaimId(pub u32);
 
 /// A claim's place and patience. A grant hands it to the claimer, who shows it again should
 /// `on_acquire` fail: so a claim keeps its arrival number, its deadline and its count of failures
 /// without the machine having to remember it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Ticket {
     /// Its number in the order of arrival.
     pub arrival: u64,
@@ -35,6 +39,7 @@ pub struct Ticket {
 
 /// How an operation failed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Failure {
     /// It ended with an error.
     Error,

@@ -24,6 +24,7 @@ pub enum Turn {
 
 /// How much may happen before anything else has to follow.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Quiet {
     /// Connections that may be out at a time; 0 while the pool is not quiet.
     pub(super) load: u32,

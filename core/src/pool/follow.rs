@@ -19,6 +19,7 @@ const SET_DIALS: u32 = 8;
 
 /// The plan in force and what is left to do about it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Planned {
     /// Something has changed that the plan rests on.
     pub(super) stale: bool,

@@ -9,6 +9,7 @@ const NIL: u32 = u32::MAX;
 
 /// An entry's neighbours in one list.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Link {
     before: u32,
     after: u32,
@@ -27,6 +28,7 @@ pub(crate) trait Links {
 
 /// A doubly linked list: every operation touches a constant number of entries.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct List {
     first: u32,
     last: u32,
@@ -103,6 +105,7 @@ impl List {
 
 /// Entries under the lowest free number.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Table<T> {
     entries: Vec<Option<T>>,
     free: BTreeSet<u32>,

@@ -14,7 +14,7 @@
 //! - `enter`: the one way from state to state, for every slot.
 //! - `slot`, `set`, `queue`, `pick`, `timers`, `list`: what is remembered, so that nothing is searched.
 //! - `audit`: recounts everything, and describes a state so that equal ones compare equal.
-//! - `text`: how all of it reads in a transcript.
+//! - `text`: how all of it reads in a transcript; `record`: how that is read back.
 
 mod audit;
 mod backoff;
@@ -32,6 +32,8 @@ mod pick;
 mod plan;
 mod policy;
 mod queue;
+#[cfg(feature = "record")]
+mod record;
 mod set;
 mod slot;
 mod text;
@@ -47,6 +49,8 @@ pub use audit::Canonical;
 pub use event::{Action, BackendId, ClaimId, Denial, Event, Failure, Note, Return, SlotId, SlotKind, Ticket};
 pub use express::Turn;
 pub use policy::{Policy, PolicyError, SetConfig};
+#[cfg(feature = "record")]
+pub use record::Beginning;
 pub use set::Standing;
 pub use slot::Counts;
 pub use text::{Line, transcript_event};
@@ -72,6 +76,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Where the pool is on its way to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 enum Life {
     Running,
     Stopping,
@@ -80,6 +85,7 @@ enum Life {
 
 /// How long a connect may take while claims wait in front of a pool without a connection.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 struct Patience {
     span: Duration,
     /// The pool's last dial when the span was set: once every backend was dialled after it, it doubles.
@@ -106,6 +112,7 @@ pub enum Reason {
 
 /// The pool machine. See [`Machine`] for how to drive it, [`Event`] and [`Action`] for its interface.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 #[repr(C)]
 pub struct PoolMachine {
     // What every turn touches comes first, side by side.
@@ -130,6 +137,7 @@ pub struct PoolMachine {
     rank_seed: u64,
     backoff_dice: Dice,
     spread_dice: Dice,
+    #[cfg_attr(feature = "record", serde(with = "crate::record::pairs"))]
     index: BTreeMap<(Arc<str>, SocketAddr), BackendId>,
     /// The backends of the resolver's set, in rendezvous order.
     order: Vec<BackendId>,

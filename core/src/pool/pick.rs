@@ -18,10 +18,12 @@ const STEPS: u32 = 31;
 /// the end of its new bucket, so that equally loaded backends take turns. Picking and moving are O(1)
 /// however many backends there are.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 #[repr(C)]
 pub(crate) struct Pick {
     /// Bit n is set while bucket n has entries.
     filled: u64,
+    #[cfg_attr(feature = "record", serde(with = "crate::record::array"))]
     buckets: [List; BUCKETS],
 }
 

@@ -7,6 +7,8 @@ use core::time::Duration;
 ///
 /// `Duration::MAX` means "never" in every field that holds a time.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "record", serde(default, deny_unknown_fields))]
 pub struct Policy {
     /// Unclaimed connections wanted, over all backends, on top of those claimed. With 0 connections
     /// open on demand.
@@ -25,6 +27,8 @@ pub struct Policy {
 
 /// How a pool treats each of its backends.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "record", serde(default, deny_unknown_fields))]
 pub struct SetConfig {
     /// The cap on one backend's slots. At least 1.
     pub max_count: usize,

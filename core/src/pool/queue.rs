@@ -10,6 +10,7 @@ use crate::time::Timestamp;
 
 /// Where a claim stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) enum Standing {
     /// In the queue.
     Waiting,
@@ -23,6 +24,7 @@ pub(crate) enum Standing {
 
 /// A claim. Aligned, so that a turn touches one line of the cache for it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 #[repr(align(64))]
 struct Entry {
     ticket: Ticket,
@@ -42,6 +44,7 @@ const _: () = assert!(size_of::<Option<Entry>>() == 64, "a claim fits a line of 
 /// Newcomers arrive in order and, mostly, give up in order: two plain lists carry them, and only
 /// what is out of order (a claim that queues again, an unusual deadline) is kept in a tree or a heap.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 #[repr(C)]
 pub(crate) struct Queue {
     /// Waiting for the first time, in order of arrival.

@@ -19,6 +19,7 @@ pub enum Standing {
 
 /// One backend's health: what was tried, how it went, and what follows.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 #[repr(C)]
 pub(crate) struct Health {
     /// Something failed since the backend last proved itself.
@@ -66,6 +67,7 @@ impl Health {
 /// The slots of one backend and all that is derived from them. What a turn touches comes first, in two
 /// lines of the cache.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 #[repr(C, align(64))]
 pub(crate) struct SlotSet {
     pub(crate) counts: Counts,

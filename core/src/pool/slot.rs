@@ -9,6 +9,7 @@ use crate::time::Timestamp;
 /// Deadlines are kept as the facts they follow from where the policy or the pool's patience may move
 /// them, and as times where nothing can.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) enum SlotState {
     /// A connect runs.
     Connecting {
@@ -72,6 +73,7 @@ impl SlotState {
 
 /// A slot. Aligned, so that a turn touches one line of the cache for it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 #[repr(align(64))]
 pub(crate) struct Slot {
     pub(crate) backend: BackendId,
@@ -109,6 +111,7 @@ impl Links for IdleLinks<'_> {
 
 /// How many slots are in each state.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Counts {
     by_kind: [u32; SlotKind::ALL.len()],
     total: u32,

@@ -4,7 +4,8 @@ use alloc::string::String;
 use core::fmt::{self, Write as _};
 
 use super::PoolMachine;
-use super::event::{Action, Denial, Event, Failure, Note, Return, SlotKind};
+use super::event::{Action, Denial, Event, Failure, Note, Return, SlotKind, Ticket};
+use crate::backend::Exact;
 use crate::machine::Machine as _;
 use crate::time::Timestamp;
 
@@ -73,6 +74,12 @@ impl fmt::Display for Failure {
     }
 }
 
+impl fmt::Display for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "number {} until {} failures {}", self.arrival, self.deadline, self.failures)
+    }
+}
+
 impl SlotKind {
     /// The state's name in transcripts.
     #[must_use]
@@ -103,18 +110,18 @@ pub fn transcript_event(machine: &PoolMachine, now: Timestamp, event: &Event) ->
     let written = match event {
         Event::Backends(backends) => {
             let _ = write!(line, "{now} backends");
-            backends.iter().try_for_each(|backend| write!(line, " {backend}"))
+            backends.iter().try_for_each(|backend| write!(line, " {}", Exact(backend)))
         }
         Event::Claim { claim, deadline } => write!(line, "{now} claim {claim:?} until {deadline}"),
         Event::Resume(claim) => write!(line, "{now} resume {claim:?}"),
         Event::Fetched(claim) => write!(line, "{now} fetched {claim:?}"),
         Event::Cancelled(claim) => write!(line, "{now} cancelled {claim:?}"),
-        Event::AcquirePending { slot, claim, .. } => {
-            write!(line, "{now} acquire pending {slot:?} {claim:?}")
+        Event::AcquirePending { slot, claim, ticket } => {
+            write!(line, "{now} acquire pending {slot:?} {claim:?} {ticket}")
         }
         Event::Acquired(slot) => write!(line, "{now} acquired {slot:?}"),
-        Event::AcquireFailed { slot, claim, failure, .. } => {
-            write!(line, "{now} acquire failed {slot:?} {claim:?} {failure}")
+        Event::AcquireFailed { slot, claim, ticket, failure } => {
+            write!(line, "{now} acquire failed {slot:?} {claim:?} {ticket} {failure}")
         }
         Event::Returned(slot, how) => {
             let how = match how {

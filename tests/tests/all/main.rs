@@ -4,4 +4,5 @@ mod adapters;
 mod dns;
 mod driver;
 mod pool;
+mod record;
 mod tidy;

@@ -15,11 +15,11 @@ use qorb_core::dns::Config;
 use qorb_tests::dns_world::{World, Zone};
 
 /// The first server of a world.
-const ONE: SocketAddr = server(1);
+pub(crate) const ONE: SocketAddr = server(1);
 /// The second.
-const TWO: SocketAddr = server(2);
+pub(crate) const TWO: SocketAddr = server(2);
 /// The third.
-const THREE: SocketAddr = server(3);
+pub(crate) const THREE: SocketAddr = server(3);
 
 const fn server(number: u8) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, number)), 53)
@@ -29,12 +29,12 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-const fn secs(seconds: u64) -> Duration {
+pub(crate) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
 /// Rounds come exactly when due, and only IPv6 is asked for: one question per target.
-fn plain() -> Config {
+pub(crate) fn plain() -> Config {
     Config { jitter_percent: 0, addresses: qorb_core::dns::Addresses::V6Only, ..Config::default() }
 }
 

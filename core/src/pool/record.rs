@@ -1,0 +1,147 @@
+//! The pool's part of a log: how one begins, and how the events of a transcript are read.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{Action, ClaimId, Event, Failure, Return, SlotId, Ticket};
+use super::text::{Line, transcript_event};
+use super::{Policy, PoolMachine};
+use crate::dice::Dice;
+use crate::record::Recorded;
+use crate::record::words::Words;
+use crate::time::Timestamp;
+
+/// How a pool machine began.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Beginning {
+    /// With what [`PoolMachine::new`] takes.
+    New {
+        /// What its owner chose.
+        policy: Policy,
+        /// All its dice.
+        dice: Dice,
+        /// Its first time.
+        at: Timestamp,
+    },
+    /// In the middle of its life, as it was then. Read only by the version of the machine that wrote it.
+    State(Box<PoolMachine>),
+}
+
+impl Recorded for PoolMachine {
+    const NAME: &'static str = "pool";
+    type Beginning = Beginning;
+
+    fn begin(beginning: Beginning) -> Result<Self, String> {
+        match beginning {
+            Beginning::New { policy, dice, at } => Self::new(policy, &dice, at).map_err(|e| e.to_string()),
+            Beginning::State(machine) => Ok(*machine),
+        }
+    }
+
+    fn event_line(&self, now: Timestamp, event: &Event) -> String {
+        transcript_event(self, now, event)
+    }
+
+    fn read_event(text: &str) -> Result<Event, String> {
+        let mut words = Words::new(text);
+        let event = match words.next() {
+            "backends" => {
+                let mut backends = Vec::new();
+                while words.has_more() {
+                    backends.push(words.backend()?);
+                }
+                Event::Backends(backends)
+            }
+            "claim" => {
+                let claim = claim(&mut words)?;
+                words.expect("until")?;
+                Event::Claim { claim, deadline: words.time()? }
+            }
+            "resume" => Event::Resume(claim(&mut words)?),
+            "fetched" => Event::Fetched(claim(&mut words)?),
+            "cancelled" => Event::Cancelled(claim(&mut words)?),
+            "acquire" => acquire(&mut words)?,
+            "acquired" => Event::Acquired(slot(&mut words)?),
+            "returned" => Event::Returned(slot(&mut words)?, how_returned(&mut words)?),
+            "connected" => Event::Connected(slot(&mut words)?, result(&mut words)?),
+            "checked" => Event::Checked(slot(&mut words)?, result(&mut words)?),
+            "recycled" => Event::Recycled(slot(&mut words)?, result(&mut words)?),
+            "closed" => Event::Closed(slot(&mut words)?),
+            "shut" => {
+                words.expect("down")?;
+                Event::ShutDown
+            }
+            // Why it came is for people.
+            "tick" | "tick:" => {
+                words.rest();
+                Event::Tick
+            }
+            other => return Err(format!("nobody knows the event '{other}'")),
+        };
+        words.end(event)
+    }
+
+    fn action_line(action: &Action) -> String {
+        Line(action).to_string()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.audit()
+    }
+}
+
+fn slot(words: &mut Words<'_>) -> Result<SlotId, String> {
+    words.id('s').map(SlotId)
+}
+
+fn claim(words: &mut Words<'_>) -> Result<ClaimId, String> {
+    words.id('c').map(ClaimId)
+}
+
+fn acquire(words: &mut Words<'_>) -> Result<Event, String> {
+    let pending = words.skip("pending");
+    if !pending {
+        words.expect("failed")?;
+    }
+    let (slot, claim) = (slot(words)?, claim(words)?);
+    words.expect("number")?;
+    let arrival = words.number()?;
+    words.expect("until")?;
+    let deadline = words.time()?;
+    words.expect("failures")?;
+    let ticket = Ticket { arrival, deadline, failures: words.number()? };
+    if pending {
+        return Ok(Event::AcquirePending { slot, claim, ticket });
+    }
+    Ok(Event::AcquireFailed { slot, claim, ticket, failure: failure(words)? })
+}
+
+fn how_returned(words: &mut Words<'_>) -> Result<Return, String> {
+    match words.next() {
+        "intact" => Ok(Return::Intact),
+        "recycling" => Ok(Return::Recycling),
+        "broken" => Ok(Return::Broken),
+        "abandoned" => Ok(Return::Abandoned),
+        "detached" => Ok(Return::Detached),
+        other => Err(format!("nothing is returned '{other}'")),
+    }
+}
+
+fn result(words: &mut Words<'_>) -> Result<Result<(), Failure>, String> {
+    if words.skip("ok") { Ok(Ok(())) } else { failure(words).map(Err) }
+}
+
+fn failure(words: &mut Words<'_>) -> Result<Failure, String> {
+    match words.rest() {
+        "error" => Ok(Failure::Error),
+        "timed out" => Ok(Failure::TimedOut),
+        "panicked" => Ok(Failure::Panicked),
+        "aborted" => Ok(Failure::Aborted),
+        other => Err(format!("nothing ends with '{other}'")),
+    }
+}
