@@ -5,6 +5,7 @@ use once_cell as _;
 
 pub mod dns_world;
 pub mod explore;
+pub mod fleet;
 pub mod pool_sim;
 pub mod pool_world;
 pub mod sim;

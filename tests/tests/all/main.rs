@@ -3,6 +3,7 @@
 mod adapters;
 mod dns;
 mod driver;
+mod fleet;
 mod pool;
 mod record;
 mod tidy;

@@ -1,0 +1,113 @@
+//! `sim fleet`: many pools in front of many backends.
+
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use qorb_examples::options::{duration, say};
+use qorb_tests::fleet::{Glance, Report, SCENARIOS, Scenario, Size};
+use serde_json::json;
+
+use super::{Outcome, chart, progress};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// How many pools there are
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pools: u32,
+    /// How many backends there are
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..=60_000))]
+    backends: u32,
+    /// How much virtual time a scenario without a length of its own takes: 10m, 1h
+    #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = duration)]
+    span: Duration,
+    /// Which scenario, or all of them
+    #[arg(long, value_name = "NAME", default_value = "all", value_parser = scenarios)]
+    scenario: Chosen,
+    /// Decides every chance
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+    /// Draw a chart of each scenario into this folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug)]
+struct Chosen(Vec<Scenario>);
+
+fn scenarios(name: &str) -> Result<Chosen, String> {
+    let chosen: Vec<_> = SCENARIOS.into_iter().filter(|of| name == "all" || name == of.name).collect();
+    if chosen.is_empty() {
+        let names: Vec<_> = SCENARIOS.iter().map(|of| of.name).collect();
+        return Err(format!("there are: all, {}", names.join(", ")));
+    }
+    Ok(Chosen(chosen))
+}
+
+fn glance(glance: Glance) {
+    let seconds = glance.now.as_nanos() / 1_000_000_000;
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    let events = glance.events as f64 / 1e6;
+    progress::show(&format!("{hours}:{minutes:02}:{:02}, {events:.1} M events", seconds % 60));
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
+    let size = Size {
+        pools: arguments.pools as usize,
+        backends: arguments.backends as usize,
+        span: arguments.span,
+        seed: arguments.seed,
+        onlooker: glance,
+    };
+    if let Some(folder) = &arguments.out {
+        fs::create_dir_all(folder)?;
+    }
+    let began = Instant::now();
+    let (mut events, mut failed, mut logs) = (0, 0, Vec::new());
+    for scenario in &arguments.scenario.0 {
+        let start = Instant::now();
+        let report = scenario.run(size);
+        progress::clear();
+        tell(scenario, &report, start.elapsed())?;
+        events += report.events;
+        failed += report.lines.iter().filter(|line| !line.holds()).count();
+        if !report.passes() {
+            let path = format!("fleet-{}.log", scenario.name);
+            fs::write(&path, &report.log)?;
+            say(&format!("       what happened to the first pool is in {path}"))?;
+            logs.push(path);
+        }
+        if let Some(folder) = &arguments.out {
+            let path = folder.join(scenario.name).with_extension("svg");
+            chart::draw(&path, scenario, &report)?;
+        }
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    let summary = json!({
+        "scenarios": arguments.scenario.0.len(),
+        "pools": size.pools,
+        "backends": size.backends,
+        "seed": size.seed,
+        "events": events,
+        "events_per_second": (events as f64 / seconds).round(),
+        "violations": failed,
+        "transcripts": logs,
+    });
+    Ok(Outcome { holds: failed == 0, summary })
+}
+
+fn tell(scenario: &Scenario, report: &Report, took: Duration) -> Result<(), Box<dyn Error>> {
+    let events = report.events as f64 / 1e6;
+    say(&format!(
+        "{}: {} ({events:.1} M events in {:.1} s)",
+        scenario.name,
+        scenario.about,
+        took.as_secs_f64()
+    ))?;
+    for line in &report.lines {
+        say(&format!("  {line}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! `sim replay`: a log that happens again.
+
+use std::any::Any;
+use std::error::Error;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use qorb_core::record::{ReplayError, replay};
+use qorb_examples::options::say;
+use serde_json::json;
+
+use super::Outcome;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// A log that `record_to` or this program has written
+    file: PathBuf,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
+    let path = arguments.file.display();
+    let log = fs::read_to_string(&arguments.file).map_err(|error| format!("{path}: {error}"))?;
+    let began = Instant::now();
+    let violation = match catch_unwind(AssertUnwindSafe(|| replay(&log))) {
+        Ok(Ok(replayed)) => {
+            let seconds = began.elapsed().as_secs_f64();
+            let summary = json!({
+                "machine": replayed.machine,
+                "events": replayed.events,
+                "actions": replayed.actions,
+                "events_per_second": (replayed.events as f64 / seconds).round(),
+                "violations": 0,
+            });
+            return Ok(Outcome { holds: true, summary });
+        }
+        Ok(Err(violation @ (ReplayError::Differs(_) | ReplayError::Breach { .. }))) => violation.to_string(),
+        Ok(Err(error)) => return Err(format!("{path}: {error}").into()),
+        Err(panic) => format!("the machine panicked: {}", message(&*panic)),
+    };
+    say(&violation)?;
+    let summary = json!({ "violations": 1, "violation": violation.lines().next() });
+    Ok(Outcome { holds: false, summary })
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
+}
