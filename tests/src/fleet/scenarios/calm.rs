@@ -79,7 +79,7 @@ pub(super) fn overload(size: Size) -> Report {
     fleet.run_for(size.span);
     let after = fleet.ledger.clone();
     let imbalance = fleet.imbalance();
-    fleet.call(crowd(0.5, LONG, 0));
+    fleet.call(crowd(0.25, LONG, 0));
     fleet.run_for(Duration::from_secs(120));
     let waiting: u32 = fleet.pools.iter().map(|pool| pool.machine.waiting()).sum();
     let room = (size.pools * policy().max_slots) as f64 * size.span.as_secs_f64();
