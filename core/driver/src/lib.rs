@@ -32,6 +32,7 @@ mod seats;
 mod shared;
 mod state;
 mod stats;
+mod told;
 mod turn;
 
 pub use claim::Claim;

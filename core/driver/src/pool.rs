@@ -1,5 +1,8 @@
 //! The pool, as its users hold it.
 
+#[cfg(feature = "record")]
+mod record;
+
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;

@@ -19,6 +19,7 @@ use crate::operation::Kind;
 use crate::probes;
 use crate::seats::{Refusal, Roll, Seats, Sitting};
 use crate::stats::Tally;
+use crate::told::Told;
 
 /// What the lock protects. What every turn touches comes first, side by side.
 #[repr(C)]
@@ -26,7 +27,7 @@ pub(crate) struct State<K: Connector> {
     /// How many claims were ever made: the claims' numbers for people.
     pub(crate) claims: u64,
     pub(crate) name: Arc<str>,
-    pub(crate) machine: PoolMachine,
+    pub(crate) machine: Told,
     /// By [`SlotId`].
     pub(crate) shelf: Vec<Berth<K>>,
     /// By [`ClaimId`].
@@ -132,7 +133,7 @@ impl<K: Connector> State<K> {
     pub(crate) fn new(name: Arc<str>, machine: PoolMachine, seats: Arc<Seats<K>>) -> Self {
         Self {
             name,
-            machine,
+            machine: Told::new(machine),
             out: Vec::new(),
             shelf: Vec::new(),
             seats,
@@ -188,6 +189,7 @@ impl<K: Connector> State<K> {
             self.obey(action, mine, &mut answer, effects);
         }
         self.out = out;
+        self.machine.is_obeyed();
         self.alarm.aim(self.machine.deadline(), effects);
         if !self.onlookers.is_empty() {
             self.onlookers.tell(&self.machine, self.stopped, effects);
@@ -214,6 +216,7 @@ impl<K: Connector> State<K> {
         let at = self.machine.latest();
         self.machine.handle(at, Event::Fetched(claim), &mut self.out);
         debug_assert!(self.out.is_empty(), "nothing follows from a fetch, and nothing is due");
+        self.machine.is_obeyed();
         self.berth(slot).place = Place::Elsewhere;
         self.roll.release(claim);
     }

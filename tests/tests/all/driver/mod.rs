@@ -6,6 +6,7 @@ mod dns;
 mod ending;
 mod found;
 mod parity;
+mod record;
 mod rules;
 mod walk;
 
