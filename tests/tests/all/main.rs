@@ -5,5 +5,6 @@ mod dns;
 mod driver;
 mod fleet;
 mod pool;
+mod program;
 mod record;
 mod tidy;

@@ -1,0 +1,112 @@
+//! The program `sim`: what it prints, what it writes, and how it ends.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+struct Ended {
+    code: Option<i32>,
+    out: String,
+    error: String,
+}
+
+/// Runs it in a folder of its own.
+fn sim(folder: &Path, arguments: &[&str]) -> Ended {
+    let output = Command::new(env!("CARGO_BIN_EXE_sim")).args(arguments).current_dir(folder).output();
+    let output = output.expect("it was built with the tests");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it prints UTF-8");
+    Ended { code: output.status.code(), out: text(output.stdout), error: text(output.stderr) }
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&folder).expect("a folder can be made");
+    folder
+}
+
+fn story() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("logs/pool_story.log");
+    fs::read_to_string(path).expect("the story is kept")
+}
+
+#[test]
+fn a_log_that_replays_is_a_good_end() {
+    let folder = folder("replays");
+    fs::write(folder.join("story.log"), story()).expect("it can be written");
+    let ended = sim(&folder, &["replay", "story.log"]);
+    let summary = ended.out.lines().last().expect("a line of JSON");
+    assert_eq!((ended.code, ended.error.as_str()), (Some(0), ""));
+    for part in ["\"machine\":\"pool\"", "\"violations\":0", "\"events_per_second\":"] {
+        assert!(summary.contains(part), "{summary}");
+    }
+}
+
+#[test]
+fn a_log_that_differs_is_shown_and_ends_with_1() {
+    let folder = folder("differs");
+    let other = story().replacen("    connect s1 b0", "    connect s9 b0", 1);
+    fs::write(folder.join("other.log"), other).expect("it can be written");
+    let ended = sim(&folder, &["replay", "other.log"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.out.contains("the log says 'connect s9 b0', the machine does 'connect s1 b0'"),
+        "{}",
+        ended.out
+    );
+    assert_eq!(ended.out.lines().filter(|line| line.contains(" | ")).count(), 6, "{}", ended.out);
+    assert!(ended.out.ends_with("\"violations\":1}\n"), "{}", ended.out);
+}
+
+#[test]
+fn what_cannot_be_carried_out_ends_with_2_and_says_why() {
+    let folder = folder("refused");
+    fs::write(folder.join("foreign.log"), "hello\n").expect("it can be written");
+    fs::write(folder.join("cut.log"), &story()[..2_000]).expect("it can be written");
+    let cases: [(&[&str], &str); 6] = [
+        (&["replay", "foreign.log"], "foreign.log: this is not a log of qorb"),
+        (&["replay", "cut.log"], "get a whole copy"),
+        (&["replay", "missing.log"], "missing.log: "),
+        (&["replay"], "<FILE>"),
+        (&["fleet", "--scenario", "nonsense"], "steady, one-dies"),
+        (&["fleet", "--for", "1"], "such as 10s"),
+    ];
+    for (arguments, reason) in cases {
+        let ended = sim(&folder, arguments);
+        assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{arguments:?}");
+        assert!(ended.error.contains(reason), "{arguments:?}: {}", ended.error);
+    }
+}
+
+#[test]
+fn a_fleet_is_a_table_and_a_chart() {
+    let folder = folder("fleet");
+    let arguments = ["fleet", "--pools", "5", "--backends", "10", "--for", "1m", "--scenario", "one-dies"];
+    let ended = sim(&folder, &[&arguments[..], &["--out", "charts"]].concat());
+    assert_eq!((ended.code, ended.error.as_str()), (Some(0), ""), "{}", ended.out);
+    assert!(ended.out.lines().filter(|line| line.starts_with("  ok ")).count() >= 4, "{}", ended.out);
+    let chart = fs::read_to_string(folder.join("charts/one-dies.svg")).expect("a chart was drawn");
+    assert!(chart.starts_with("<svg") && chart.matches("<polyline").count() > 4);
+}
+
+#[test]
+fn a_fleet_that_fails_a_line_ends_with_1_and_leaves_a_log_that_replays() {
+    let folder = folder("fails");
+    // One pool is connected to both of two backends, and so every pair there is.
+    let arguments = ["fleet", "--pools", "1", "--backends", "2", "--for", "10s", "--scenario", "steady"];
+    let ended = sim(&folder, &arguments);
+    assert_eq!(ended.code, Some(1), "{}", ended.out);
+    assert!(ended.out.contains("FAILED") && ended.out.contains("fleet-steady.log"), "{}", ended.out);
+    assert_eq!(sim(&folder, &["replay", "fleet-steady.log"]).code, Some(0));
+}
+
+#[test]
+fn a_small_world_is_explored_whole() {
+    let folder = folder("explored");
+    let ended = sim(&folder, &["explore", "--backends", "1", "--slots", "1", "--claims", "1"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.out);
+    assert!(
+        ended.out.contains("\"complete\":true") && ended.out.contains("\"violations\":0"),
+        "{}",
+        ended.out
+    );
+}
