@@ -81,7 +81,7 @@ impl PoolMachine {
     }
 
     /// Claims the connection whose turn it is at `now`, if one rests and nothing else follows from it. The
-    /// one action of [`Event::Claim`](super::Event::Claim) would be the grant of this slot to the claim of
+    /// one action of [`Event::Claim`] would be the grant of this slot to the claim of
     /// this arrival.
     #[inline]
     pub fn claim_at_once(&mut self, now: Timestamp) -> Option<(SlotId, u64)> {
@@ -112,7 +112,7 @@ impl PoolMachine {
     }
 
     /// Queues a claim at `now`, if it has to wait and nothing else follows from it: no action of
-    /// [`Event::Claim`](super::Event::Claim) would come.
+    /// [`Event::Claim`] would come.
     #[inline]
     pub fn queue_quietly(&mut self, now: Timestamp, claim: ClaimId, deadline: Timestamp) -> bool {
         let now = self.now.max(now);

@@ -1,7 +1,7 @@
 //! Many pools of the real machine in front of many backends, in one virtual clock: what they do to each
 //! other.
 //!
-//! - [`Fleet`] (`world`) is the clock and the one queue of all that will happen; [`scenarios`](SCENARIOS) move it
+//! - `world` is the clock and the one queue of all that will happen; [`scenarios`](SCENARIOS) move it
 //!   along and judge.
 //! - `pool` is a pool machine with its callers; `server` is a backend with its limits; `ledger` is what is
 //!   counted.
