@@ -14,8 +14,10 @@ use crate::time::nanos;
 pub enum Dice {
     /// Numbers drawn from a seed.
     Seeded(u64),
-    /// Always the lowest number: for the explorer, whose state space must be finite.
+    /// Always the lowest number.
     Fixed,
+    /// Always the highest number: for the explorer, where a pause then is as long as its bound.
+    Highest,
 }
 
 impl Dice {
@@ -25,6 +27,7 @@ impl Dice {
         match self {
             Self::Seeded(seed) => Self::Seeded(mix(seed ^ mix(purpose))),
             Self::Fixed => Self::Fixed,
+            Self::Highest => Self::Highest,
         }
     }
 
@@ -36,6 +39,7 @@ impl Dice {
                 mix(*state)
             }
             Self::Fixed => 0,
+            Self::Highest => u64::MAX,
         }
     }
 

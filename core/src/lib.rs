@@ -11,8 +11,10 @@ extern crate alloc;
 
 pub mod backend;
 pub mod dice;
+pub mod digest;
 pub mod dns;
 pub mod machine;
+mod overwrite;
 pub mod pool;
 #[cfg(feature = "record")]
 pub mod record;

@@ -1,175 +1,281 @@
 //! Breadth first through every state of a small world.
+//!
+//! States are remembered by their fingerprints alone, and a way by the number of its last step. What must
+//! come about in the end is read off the finished graph: from each state a world that behaves takes one
+//! edge, and these edges must not lead in a circle.
 
-use std::collections::HashMap;
-use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+mod known;
+mod report;
+
+use std::fmt::{Debug, Write as _};
+use std::time::Instant;
+
+use self::known::Known;
+pub use self::report::{Progress, Report, Sometimes, Violation};
 
 /// A world small enough to be walked through whole.
 pub trait World: Clone {
     /// What can happen next.
-    type Step: Clone;
+    type Step: Clone + PartialEq + Debug;
+    /// What is collected on the way.
+    type Seen;
 
     /// Everything that can happen in this state.
-    fn enabled(&self) -> Vec<Self::Step>;
+    fn enabled(&self, steps: &mut Vec<Self::Step>);
     /// Lets it happen, and checks every rule on the way.
     ///
     /// # Errors
     ///
     /// Says which rule is broken.
-    fn take(&mut self, step: Self::Step, seen: &mut Sometimes) -> Result<(), String>;
-    /// A number that is equal for states that behave alike.
-    fn fingerprint(&self) -> u128;
-    /// Checks what must be possible from this state on.
+    fn take(&mut self, step: &Self::Step, seen: &mut Self::Seen) -> Result<(), String>;
+    /// Lets it happen once more, from the same state, and compares with what it led to.
     ///
     /// # Errors
     ///
     /// Says which rule is broken.
-    fn liveness(&self) -> Result<(), String>;
+    fn repeat(&self, step: &Self::Step, led_to: &Self) -> Result<(), String>;
+    /// A number that is equal for states that behave alike.
+    fn fingerprint(&self) -> u128;
+    /// Whether what follows from this step is the same from every state with this fingerprint.
+    fn is_compared(&self, step: &Self::Step) -> bool;
+    /// What must come about in the end, whatever happened before.
+    fn promises(&self) -> &'static [&'static str];
+    /// The step that brings a promise nearer where everybody behaves; `None` where it is kept.
+    fn pursue(&self, promise: usize) -> Option<Self::Step>;
     /// The step and what follows from it, as a transcript.
-    fn tell(&mut self, step: Self::Step) -> String;
+    fn tell(&mut self, step: &Self::Step) -> String;
 }
 
-/// Things that have to happen somewhere, or the world proves nothing.
-#[derive(Clone, Debug)]
-pub struct Sometimes {
-    names: &'static [&'static str],
-    counts: Vec<u64>,
-}
+/// One of so many edges is walked twice, so that a state also decides what follows from it.
+const REPEATED: u64 = 16;
+/// One of so many states that look like a known one is expanded all the same, and compared with it.
+const COMPARED: u64 = 256;
+/// No successor: the promise is kept, or the state was not expanded.
+const NOWHERE: u32 = u32::MAX;
 
-impl Sometimes {
-    /// None of these has happened yet.
-    #[must_use]
-    pub fn new(names: &'static [&'static str]) -> Self {
-        Self { names, counts: vec![0; names.len()] }
-    }
-
-    /// It happened.
-    ///
-    /// # Panics
-    ///
-    /// Panics where nobody waits for it: the name is misspelt.
-    pub fn see(&mut self, name: &str) {
-        let index = self.names.iter().position(|known| *known == name);
-        self.counts[index.unwrap_or_else(|| panic!("nobody waits for {name:?}"))] += 1;
-    }
-
-    /// What never happened.
-    #[must_use]
-    pub fn missing(&self) -> Vec<&'static str> {
-        let names = self.names.iter().zip(&self.counts);
-        names.filter(|(_, count)| **count == 0).map(|(name, _)| *name).collect()
-    }
-}
-
-/// What an exploration found.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// Distinct states.
-    pub states: usize,
-    /// Edges walked.
-    pub transitions: u64,
-    /// The longest shortest path.
-    pub depth: u32,
-    /// How long it took.
-    pub took: Duration,
-    /// Whether every state was expanded; otherwise the limit was reached.
-    pub complete: bool,
-    /// What the world was waiting for.
-    pub sometimes: Sometimes,
-    /// The broken rule and the shortest way to it.
-    pub violation: Option<Violation>,
-}
-
-/// A rule that does not hold, and the shortest way there.
-#[derive(Clone, Debug)]
-pub struct Violation {
-    /// What is wrong, beginning with the rule's number.
-    pub rule: String,
-    /// The way there.
-    pub transcript: String,
-}
-
-/// Walks through every state reachable from `start`, at most `limit` of them.
-pub fn explore<W: World>(start: &W, sometimes: Sometimes, limit: usize) -> Report {
+/// Walks through every state reachable from `start`, or its first layers up to about `limit` states.
+pub fn explore<W: World>(
+    start: &W,
+    seen: W::Seen,
+    limit: usize,
+    mut progress: impl FnMut(&Progress),
+) -> Report<W::Seen> {
     let began = Instant::now();
-    let mut explorer = Explorer {
-        start: start.clone(),
-        known: HashMap::from([(start.fingerprint(), 0)]),
-        trail: vec![None],
-        transitions: 0,
-        sometimes,
-    };
-    let mut layer = vec![(start.clone(), 0_u32)];
-    let mut depth = 0;
+    let mut explorer = Explorer::new(start, seen);
+    let mut layer = vec![(Box::new(start.clone()), 0_u32)];
+    let mut far = explorer.progress(0, 1, began);
     let mut violation = None;
-    while !layer.is_empty() && explorer.trail.len() < limit {
-        match explorer.expand(layer) {
-            Ok(next) => layer = next,
-            Err(found) => {
-                violation = Some(found);
-                break;
-            }
-        }
-        depth += 1;
+    while !layer.is_empty() && far.states < limit && violation.is_none() {
+        layer = explorer.expand(layer).unwrap_or_else(|broken| {
+            violation = Some(broken);
+            Vec::new()
+        });
+        far = explorer.progress(far.depth + 1, layer.len(), began);
+        progress(&far);
     }
-    Report {
-        states: explorer.trail.len(),
-        transitions: explorer.transitions,
-        depth,
-        took: began.elapsed(),
-        complete: violation.is_none() && explorer.trail.len() < limit,
-        sometimes: explorer.sometimes,
-        violation,
-    }
+    let violation = violation.or_else(|| explorer.broken_promise());
+    let complete = violation.is_none() && layer.is_empty();
+    Report { progress: far, complete, seen: explorer.seen, violation }
 }
 
-struct Explorer<W: World> {
-    start: W,
+/// States to be expanded, and their numbers.
+type Layer<W> = Vec<(Box<W>, u32)>;
+
+struct Explorer<'start, W: World> {
+    start: &'start W,
     /// States by fingerprint.
-    known: HashMap<u128, u32>,
-    /// How each state was reached first.
-    trail: Vec<Option<(u32, W::Step)>>,
+    known: Known,
+    /// How each state was reached first: from which state, by which of its steps.
+    trail: Vec<(u32, u32)>,
+    /// For each state, the sum of its successors' fingerprints.
+    follows: Vec<u64>,
+    /// For each state and promise, where a world that behaves goes from it.
+    pursuits: Vec<u32>,
+    expanded: usize,
     transitions: u64,
-    sometimes: Sometimes,
+    seen: W::Seen,
+    /// Worlds whose memory is used again.
+    spare: Vec<Box<W>>,
+    steps: Vec<W::Step>,
 }
 
-impl<W: World> Explorer<W> {
-    fn expand(&mut self, layer: Vec<(W, u32)>) -> Result<Vec<(W, u32)>, Violation> {
-        let mut next = Vec::new();
-        for (world, index) in layer {
-            for step in world.enabled() {
-                self.transitions += 1;
-                let mut then = world.clone();
-                if let Err(rule) = contained(|| then.take(step.clone(), &mut self.sometimes)) {
-                    return Err(self.violation(rule, index, Some(step)));
-                }
-                let fresh = u32::try_from(self.trail.len()).expect("fewer than 2^32 states");
-                if *self.known.entry(then.fingerprint()).or_insert(fresh) != fresh {
-                    continue;
-                }
-                self.trail.push(Some((index, step)));
-                if let Err(rule) = contained(|| then.liveness()) {
-                    return Err(self.violation(rule, fresh, None));
-                }
-                next.push((then, fresh));
-            }
+impl<'start, W: World> Explorer<'start, W> {
+    fn new(start: &'start W, seen: W::Seen) -> Self {
+        let mut known = Known::new();
+        known.insert(start.fingerprint(), 0);
+        Self {
+            start,
+            known,
+            trail: vec![(0, 0)],
+            follows: Vec::new(),
+            pursuits: Vec::new(),
+            expanded: 0,
+            transitions: 0,
+            seen,
+            spare: Vec::new(),
+            steps: Vec::new(),
         }
+    }
+
+    fn progress(&self, depth: u32, frontier: usize, began: Instant) -> Progress {
+        let (states, transitions) = (self.trail.len(), self.transitions);
+        Progress { states, transitions, depth, frontier, took: began.elapsed() }
+    }
+
+    /// Takes every step from every state of a layer, and returns the states that are new.
+    fn expand(&mut self, layer: Layer<W>) -> Result<Layer<W>, Violation> {
+        let mut next = Vec::with_capacity(layer.len());
+        for (world, index) in layer {
+            let mut steps = std::mem::take(&mut self.steps);
+            steps.clear();
+            world.enabled(&mut steps);
+            let promises = world.promises();
+            let goals: Vec<_> = (0..promises.len()).map(|promise| world.pursue(promise)).collect();
+            let pursuits = self.pursuits.len();
+            self.pursuits.resize(pursuits + promises.len(), NOWHERE);
+            let mut follows = 0_u64;
+            for (number, step) in (0..).zip(&steps) {
+                let then =
+                    self.walk(&world, step).map_err(|rule| self.violation(rule, index, Some(number)))?;
+                let fingerprint = then.fingerprint();
+                if world.is_compared(step) {
+                    follows = follows.wrapping_add(fingerprint as u64);
+                }
+                let fresh = self.trail.len() as u32;
+                let there = self.known.insert(fingerprint, fresh);
+                for (promise, goal) in goals.iter().enumerate() {
+                    if goal.as_ref() == Some(step) {
+                        self.pursuits[pursuits + promise] = there;
+                    }
+                }
+                if there == fresh {
+                    self.trail.push((index, number));
+                    next.push((then, fresh));
+                } else {
+                    self.compare(&then, there).map_err(|rule| self.violation(rule, index, Some(number)))?;
+                    self.spare.push(then);
+                }
+            }
+            for (promise, goal) in goals.iter().enumerate() {
+                if goal.is_some() && self.pursuits[pursuits + promise] == NOWHERE {
+                    let rule = format!("{}: nothing can happen any more", promises[promise]);
+                    return Err(self.violation(rule, index, None));
+                }
+            }
+            self.follows.push(follows);
+            self.expanded += 1;
+            self.steps = steps;
+            self.spare.push(world);
+        }
+        self.spare.truncate(1 << 10);
         Ok(next)
     }
 
-    fn violation(&self, rule: String, mut index: u32, last: Option<W::Step>) -> Violation {
-        let mut steps: Vec<W::Step> = last.into_iter().collect();
-        while let Some((before, step)) = &self.trail[index as usize] {
-            steps.push(step.clone());
-            index = *before;
+    /// Takes one step, and now and then the same again.
+    fn walk(&mut self, world: &W, step: &W::Step) -> Result<Box<W>, String> {
+        self.transitions += 1;
+        let mut then = match self.spare.pop() {
+            Some(mut spare) => {
+                spare.as_mut().clone_from(world);
+                spare
+            }
+            None => Box::new(world.clone()),
+        };
+        contained(|| then.take(step, &mut self.seen))?;
+        if self.transitions.is_multiple_of(REPEATED) {
+            contained(|| world.repeat(step, &then))?;
         }
-        let mut world = self.start.clone();
-        let mut transcript = String::new();
-        for step in steps.into_iter().rev() {
-            let told = contained(|| Ok(world.tell(step))).unwrap_or_else(|rule| rule);
-            let _ = writeln!(transcript, "{told}");
+        Ok(then)
+    }
+
+    /// Now and then, compares what follows from a state that looks like a known one with what
+    /// followed from that.
+    fn compare(&mut self, world: &W, known: u32) -> Result<(), String> {
+        let Some(&follows) = self.follows.get(known as usize) else { return Ok(()) };
+        if !self.transitions.is_multiple_of(COMPARED) {
+            return Ok(());
         }
-        Violation { rule, transcript }
+        let here = self.successors(world)?;
+        if here.iter().fold(0, |sum: u64, (fingerprint, _)| sum.wrapping_add(*fingerprint as u64)) == follows
+        {
+            return Ok(());
+        }
+        let (other, story) = self.retrace(known, None);
+        let there = self.successors(&other)?;
+        let only = |these: &[(u128, W::Step)], those: &[(u128, W::Step)]| {
+            let lacking = these.iter().filter(|(one, _)| those.iter().all(|(other, _)| one != other));
+            lacking.map(|(_, step)| format!("\n    {step:?}")).collect::<String>()
+        };
+        let (here, there) = (only(&here, &there), only(&there, &here));
+        Err(format!(
+            "it looks like another state, but behaves differently on{here}\nthan that on{there}\nwhich is\n{story}"
+        ))
+    }
+
+    /// Every step from here and the fingerprint of where it leads.
+    fn successors(&mut self, world: &W) -> Result<Vec<(u128, W::Step)>, String> {
+        let mut steps = Vec::new();
+        world.enabled(&mut steps);
+        steps.retain(|step| world.is_compared(step));
+        let lead = |step: W::Step| {
+            let mut then = world.clone();
+            contained(|| then.take(&step, &mut self.seen))?;
+            Ok((then.fingerprint(), step))
+        };
+        steps.into_iter().map(lead).collect()
+    }
+
+    /// A state from which a promise is never kept though everybody behaves.
+    fn broken_promise(&self) -> Option<Violation> {
+        let promises = self.start.promises();
+        for (promise, rule) in promises.iter().enumerate() {
+            let next = |state: u32| {
+                self.pursuits.get(state as usize * promises.len() + promise).copied().unwrap_or(NOWHERE)
+            };
+            // The pass that met a state, 0 before: a pass that meets its own trace goes in a circle.
+            let mut met = vec![0_u32; self.trail.len()];
+            for first in 0..self.expanded as u32 {
+                let mut state = first;
+                while state != NOWHERE && met[state as usize] == 0 {
+                    met[state as usize] = first + 1;
+                    state = next(state);
+                }
+                if state != NOWHERE && met[state as usize] == first + 1 {
+                    let rule = format!("{rule}: it never comes about, though everybody behaves");
+                    return Some(self.violation(rule, first, None));
+                }
+            }
+        }
+        None
+    }
+
+    fn violation(&self, rule: String, index: u32, last: Option<u32>) -> Violation {
+        Violation { rule, transcript: self.retrace(index, last).1 }
+    }
+
+    /// The shortest way to a state, and perhaps one step on: where it leads, and its transcript.
+    fn retrace(&self, index: u32, last: Option<u32>) -> (W, String) {
+        let (mut world, mut story) = (self.start.clone(), String::new());
+        let mut steps = Vec::new();
+        for number in self.way(index).into_iter().chain(last) {
+            steps.clear();
+            world.enabled(&mut steps);
+            let told = contained(|| Ok(world.tell(&steps[number as usize])));
+            let _ = writeln!(story, "{}", told.unwrap_or_else(|rule| rule));
+        }
+        (world, story)
+    }
+
+    /// The numbers of the steps on the shortest way to a state.
+    fn way(&self, mut index: u32) -> Vec<u32> {
+        let mut numbers = Vec::new();
+        while index != 0 {
+            let (before, number) = self.trail[index as usize];
+            numbers.push(number);
+            index = before;
+        }
+        numbers.reverse();
+        numbers
     }
 }
 

@@ -3,42 +3,22 @@
 
 mod next;
 mod rules;
+mod seen;
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::rc::Rc;
 
+use qorb_core::dice::Dice;
+use qorb_core::digest::Digest;
 use qorb_core::pool::{
-    Action, BackendId, ClaimId, Event, Line, Policy, PoolMachine, Return, SetConfig, SlotId, Ticket,
-    transcript_event,
+    Action, BackendId, ClaimId, Event, Line, Pace, Policy, PoolMachine, Return, SetConfig, SlotId, SlotKind,
+    Ticket, transcript_event,
 };
-use qorb_core::{Backend, Machine, Timestamp, dice};
+use qorb_core::{Backend, Machine, Timestamp};
 use std::time::Duration;
 
-use crate::explore::{Sometimes, World};
-
-/// Things that must happen somewhere in an exploration of the pool.
-pub const SOMETIMES: &[&str] = &[
-    "a claim is granted at once",
-    "a claim is granted after waiting",
-    "a claim is granted after a connect failed",
-    "a grant is revoked",
-    "a revoked claim resumes and is granted",
-    "on_acquire is told to give up",
-    "a claim is denied for too many waiting",
-    "a claim is denied for on_acquire",
-    "a probe succeeds",
-    "an aborted connect succeeds all the same",
-    "a check runs",
-    "a recycle times out",
-    "a close is pending while another slot connects",
-    "a backend returns while its connection is held",
-    "a slot is moved at the cap",
-    "the tick sheds a connection",
-    "shutdown denies a waiting claim",
-    "the pool stops with a handle out",
-    "a suspect is passed over",
-];
+pub use self::seen::{SOMETIMES, Seen};
+use crate::explore::{Progress, Report, World, explore};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Operation {
@@ -66,7 +46,21 @@ enum Place {
     },
 }
 
-#[derive(Clone, Debug)]
+impl Place {
+    /// The arrival number of a claim that may have to queue again.
+    fn arrival(self) -> Option<u64> {
+        match self {
+            Self::Fresh(ticket) | Self::Acquiring { ticket, .. } => Some(ticket.arrival),
+            Self::Away | Self::Shelf | Self::Seat(..) | Self::Claimer => None,
+        }
+    }
+
+    fn is_in_hand(self) -> bool {
+        matches!(self, Self::Fresh(_) | Self::Claimer | Self::Acquiring { .. })
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
 struct SlotModel {
     backend: BackendId,
     operation: Option<(Operation, bool)>,
@@ -83,6 +77,20 @@ enum ClaimModel {
     Acquiring,
 }
 
+impl ClaimModel {
+    /// The arrival number of a claim that the machine knows, but for one in `on_acquire`.
+    fn arrival(self) -> Option<u64> {
+        match self {
+            Self::Waiting(arrival) | Self::Granted(arrival) | Self::Revoked(arrival) => Some(arrival),
+            Self::Free | Self::Asking(_) | Self::Acquiring => None,
+        }
+    }
+}
+
+/// What must come about in the end: everybody behaves, or only one backend does and the others answer
+/// nothing.
+const PROMISES: [&str; 5] = ["C9", "C11", "C11", "C11", "C11"];
+
 /// How large a world is.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
@@ -90,8 +98,10 @@ pub struct Size {
     pub backends: u16,
     /// `max_slots`.
     pub slots: usize,
+    /// `max_count`.
+    pub slots_of_one: usize,
     /// Claims that may be outstanding, held ones included.
-    pub claims: u32,
+    pub claims: usize,
 }
 
 /// What may happen in a world besides claims that come, are fetched, cancelled and returned, operations
@@ -106,26 +116,44 @@ pub struct Freedom {
     pub shutdown: bool,
     /// Claims may give up waiting; otherwise only "now or never" ones do.
     pub deadlines: bool,
+    /// Claims may be "now or never".
+    pub hasty: bool,
 }
 
 impl Freedom {
     /// Everything may happen.
-    pub const ALL: Self = Self { membership: true, acquire: true, shutdown: true, deadlines: true };
+    pub const ALL: Self =
+        Self { membership: true, acquire: true, shutdown: true, deadlines: true, hasty: true };
+}
+
+/// The step of time. Every time-out is a small multiple of it, so that deadlines take few values.
+const UNIT: Duration = Duration::from_secs(1);
+/// A world has no more slots or claims.
+const MOST: usize = 4;
+
+/// Walks through every state of a world of this size, or its first `limit` or so, and adds to what was
+/// `seen` elsewhere. `progress` is told after every layer.
+pub fn walk(
+    size: Size,
+    freedom: Freedom,
+    limit: usize,
+    seen: Seen,
+    progress: impl FnMut(&Progress),
+) -> Report<Seen> {
+    explore(&PoolWorld::new(size, freedom), seen, limit, progress)
 }
 
 /// A pool machine and a model of all that its embedder is to know.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct PoolWorld {
     machine: PoolMachine,
     size: Size,
     freedom: Freedom,
     /// All that may be in the set.
     backends: Rc<[Backend]>,
-    /// Nothing is checked but what the steps need: for runs from states that were.
-    trusting: bool,
     now: Timestamp,
-    slots: BTreeMap<SlotId, SlotModel>,
-    claims: Vec<ClaimModel>,
+    slots: [Option<SlotModel>; MOST],
+    claims: [ClaimModel; MOST],
     arrivals: u64,
     published: u16,
     ended: bool,
@@ -134,37 +162,43 @@ pub struct PoolWorld {
 }
 
 impl PoolWorld {
-    /// A pool with a policy in which every time-out plays a part and all of them are multiples of
-    /// each other, so that the world stays finite.
+    /// A pool with a policy in which every time-out plays a part and takes one step of time, so that the
+    /// world stays finite. Only the dice that always draw the highest make the pause as long.
     #[must_use]
     pub fn new(size: Size, freedom: Freedom) -> Self {
         let policy = Policy {
             spares_wanted: 1,
             max_slots: size.slots,
-            rebalance_interval: Duration::from_secs(1),
-            claim_timeout: Duration::from_secs(1),
+            rebalance_interval: UNIT,
+            claim_timeout: UNIT,
             max_waiting: 1,
             set_config: SetConfig {
-                max_count: 2,
-                min_connection_backoff: Duration::from_secs(1),
-                max_connection_backoff: Duration::from_secs(1),
+                max_count: size.slots_of_one,
+                min_connection_backoff: UNIT,
+                max_connection_backoff: UNIT,
                 spread: Duration::ZERO,
-                health_interval: Duration::from_secs(1),
-                health_check_timeout: Duration::from_secs(1),
-                connect_timeout: Duration::from_secs(1),
+                health_interval: UNIT,
+                health_check_timeout: UNIT,
+                connect_timeout: UNIT,
             },
         };
-        let machine = PoolMachine::new(policy, &dice::Dice::Fixed, Timestamp::EPOCH)
+        let pace = Pace {
+            fetch_timeout: UNIT,
+            early: UNIT,
+            patience: UNIT,
+            probe_room_pause: UNIT,
+            acquire_tries: 2,
+        };
+        let machine = PoolMachine::paced(policy, pace, &Dice::Highest, Timestamp::EPOCH)
             .expect("the world's own policy is valid");
         Self {
             machine,
             size,
             freedom,
             backends: (0..size.backends).map(backend).collect(),
-            trusting: false,
             now: Timestamp::EPOCH,
-            slots: BTreeMap::new(),
-            claims: vec![ClaimModel::Free; size.claims as usize],
+            slots: [None; MOST],
+            claims: [ClaimModel::Free; MOST],
             arrivals: 0,
             published: 0,
             ended: false,
@@ -201,73 +235,65 @@ impl PoolWorld {
     }
 
     /// Claims that are outstanding, the held ones included.
-    fn outstanding(&self) -> u32 {
-        let with = self
-            .slots
-            .values()
-            .filter(|slot| matches!(slot.place, Place::Fresh(_) | Place::Claimer | Place::Acquiring { .. }));
+    fn outstanding(&self) -> usize {
+        let with = self.slots().filter(|(_, slot)| slot.place.is_in_hand()).count();
         let without =
             self.claims.iter().filter(|claim| !matches!(claim, ClaimModel::Free | ClaimModel::Acquiring));
-        u32::try_from(with.count() + without.count()).expect("few claims")
+        with + without.count()
     }
 
     fn waiting(&self) -> usize {
         self.claims.iter().filter(|claim| matches!(claim, ClaimModel::Waiting(_))).count()
     }
 
+    fn slots(&self) -> impl Iterator<Item = (SlotId, &SlotModel)> {
+        (0..).map(SlotId).zip(&self.slots).filter_map(|(id, slot)| Some((id, slot.as_ref()?)))
+    }
+
+    /// The state of each slot, and the serial that tells it from the next of its number.
+    fn kinds(&self) -> [Option<(SlotKind, u64)>; MOST] {
+        let ids = |slot| SlotId(slot as u32);
+        std::array::from_fn(|slot| Some((self.machine.slot_kind(ids(slot))?, self.machine.serial(ids(slot)))))
+    }
+
     /// Handles an event and carries out what the machine asks for, checking every rule.
-    ///
-    /// # Errors
-    ///
-    /// Says which rule is broken.
-    pub fn step(&mut self, event: Event, seen: &mut Sometimes) -> Result<(), String> {
-        if event == Event::Tick
-            && let Some(deadline) = self.machine.deadline()
-        {
-            self.now = self.now.max(deadline);
+    fn step(&mut self, event: &Event, seen: &mut Seen) -> Result<(), String> {
+        let expected = self.machine.deadline();
+        if *event == Event::Tick {
+            self.now = self.now.after(UNIT);
             // Polling takes no time: whoever was not told otherwise by now has its connection for good.
-            for slot in self.slots.values_mut().filter(|slot| matches!(slot.place, Place::Fresh(_))) {
+            for slot in self.slots.iter_mut().flatten().filter(|slot| matches!(slot.place, Place::Fresh(_))) {
                 slot.place = Place::Claimer;
             }
         }
-        let slots_before = self.slots.len();
+        let kinds = self.kinds();
+        let slots_before = self.slots().count();
         let waiting_before = self.waiting();
         let without_before =
             waiting_before + self.claims.iter().filter(|c| matches!(c, ClaimModel::Revoked(_))).count();
-        self.prepare(&event, seen);
+        self.prepare(event, seen);
         let mut out = core::mem::take(&mut self.out);
-        let twin = (!self.trusting).then(|| self.machine.clone());
+        out.clear();
         self.machine.handle(self.now, event.clone(), &mut out);
-        if let Some(twin) = twin {
-            self.check_determinism(twin, &event, &out)?;
-        }
         let actions = out.iter().filter(|action| !matches!(action, Action::Note(_))).count();
-        for action in out.drain(..) {
-            self.perform(&action, &event, seen)?;
+        for action in &out {
+            self.perform(action, event, seen)?;
         }
         self.out = out;
-        let bound = 2 * (slots_before + self.slots.len() + waiting_before) + 8;
+        let idle = *event == Event::Tick && expected.is_none_or(|at| at > self.now);
+        ensure(!idle || actions == 0, || {
+            format!("C2: something is due at {}, before {expected:?}", self.now)
+        })?;
+        let bound = 2 * (slots_before + self.slots().count() + waiting_before) + 8;
         ensure(actions <= bound, || format!("C7: {actions} actions for one event, at most {bound} allowed"))?;
         self.conclude(without_before)?;
-        if self.trusting {
-            return Ok(());
-        }
         self.notice(seen);
+        seen.note_changes(event, kinds, self.kinds());
         self.check_state()
     }
 
-    /// The same event once more on a twin, with a clock that has gone back where that must not matter.
-    fn check_determinism(&self, mut twin: PoolMachine, event: &Event, out: &[Action]) -> Result<(), String> {
-        let tick = *event == Event::Tick;
-        let (rule, at) = if tick { ("C1: ", self.now) } else { ("C1: or C8: ", Timestamp::EPOCH) };
-        let mut again = Vec::with_capacity(out.len());
-        twin.handle(at, event.clone(), &mut again);
-        ensure(again == out, || format!("{rule}other actions the second time, at {at}: {again:?}"))?;
-        ensure(twin == self.machine, || format!("{rule}another state the second time, at {at}"))
-    }
-
     /// What the embedder does before it tells the machine.
-    fn prepare(&mut self, event: &Event, seen: &mut Sometimes) {
+    fn prepare(&mut self, event: &Event, seen: &mut Seen) {
         match *event {
             Event::Claim { claim, .. } => {
                 self.arrivals += 1;
@@ -280,7 +306,7 @@ impl PoolWorld {
             }
             Event::Fetched(claim) => {
                 self.claims[claim.0 as usize] = ClaimModel::Free;
-                for slot in self.slots.values_mut() {
+                for slot in self.slots.iter_mut().flatten() {
                     if let Place::Seat(of, ticket) = slot.place
                         && of == claim
                     {
@@ -291,7 +317,7 @@ impl PoolWorld {
             Event::Cancelled(claim) => {
                 self.claims[claim.0 as usize] = ClaimModel::Free;
                 let seated = |slot: &&mut SlotModel| matches!(slot.place, Place::Seat(of, _) if of == claim);
-                for slot in self.slots.values_mut().filter(seated) {
+                for slot in self.slots.iter_mut().flatten().filter(seated) {
                     slot.place = Place::Shelf;
                 }
             }
@@ -310,9 +336,11 @@ impl PoolWorld {
                 self.model(slot).place = Place::Shelf;
             }
             Event::Returned(slot, Return::Detached) => {
-                self.slots.remove(&slot);
+                self.free_seat(slot);
+                self.slots[slot.0 as usize] = None;
             }
             Event::Returned(slot, _) => {
+                self.free_seat(slot);
                 if let Place::Acquiring { claim, denied: false, .. } = self.model(slot).place {
                     self.claims[claim.0 as usize] = ClaimModel::Free;
                 }
@@ -328,24 +356,31 @@ impl PoolWorld {
         }
     }
 
+    /// A grant that comes back was fetched in between.
+    fn free_seat(&mut self, slot: SlotId) {
+        if let Place::Seat(claim, _) = self.model(slot).place {
+            self.claims[claim.0 as usize] = ClaimModel::Free;
+        }
+    }
+
     /// An operation has ended; its connection is back with the embedder, if it left one.
-    fn prepare_end(&mut self, slot: SlotId, event: &Event, seen: &mut Sometimes) {
+    fn prepare_end(&mut self, slot: SlotId, event: &Event, seen: &mut Seen) {
         let model = self.model(slot);
         let aborted = model.operation.take().is_some_and(|(_, aborted)| aborted);
         let failed = matches!(event, Event::Checked(_, Err(_)) | Event::Recycled(_, Err(_)));
         model.place = if failed { Place::Away } else { Place::Shelf };
         if matches!(event, Event::Closed(_) | Event::Connected(_, Err(_))) {
-            self.slots.remove(&slot);
+            self.slots[slot.0 as usize] = None;
         } else if aborted && matches!(event, Event::Connected(..)) {
             seen.see("an aborted connect succeeds all the same");
         }
     }
 
-    fn prepare_set(&mut self, set: &[Backend], seen: &mut Sometimes) {
+    fn prepare_set(&mut self, set: &[Backend], seen: &mut Seen) {
         let before = self.published;
         let numbered = (0..).zip(&*self.backends);
         self.published = numbered.filter(|(_, of)| set.contains(of)).map(|(n, _)| 1 << n).sum();
-        let back = self.slots.values().any(|slot| {
+        let back = self.slots.iter().flatten().any(|slot| {
             let held = matches!(slot.place, Place::Fresh(_) | Place::Claimer);
             held && self.published & !before & self.bit(slot.backend) != 0
         });
@@ -354,92 +389,121 @@ impl PoolWorld {
         }
     }
 
+    /// What the world knows of a slot beyond what the machine does.
+    fn describe(&self, model: &SlotModel) -> u64 {
+        let operation = match model.operation {
+            None => 0,
+            Some((Operation::Connect, true)) => 1,
+            // However a check or a recycle ends that was aborted, its connection is closed.
+            Some((_, true)) => 2,
+            Some((operation, false)) => 3 + operation as u64,
+        };
+        let (tag, ticket) = match model.place {
+            Place::Away => (0, None),
+            Place::Shelf => (1, None),
+            Place::Seat(..) => (2, None),
+            Place::Claimer => (3, None),
+            Place::Fresh(ticket) => (4, Some(ticket)),
+            Place::Acquiring { ticket, told, denied, .. } => {
+                (5 + u64::from(told) + 2 * u64::from(denied), Some(ticket))
+            }
+        };
+        let Some(ticket) = ticket else { return operation << 8 | tag };
+        let tickets = self.slots().filter_map(|(_, slot)| slot.place.arrival());
+        let arrivals = self.claims.iter().filter_map(|claim| claim.arrival()).chain(tickets);
+        let before = arrivals.filter(|arrival| *arrival < ticket.arrival);
+        let left = match ticket.deadline.since(self.now) {
+            _ if ticket.deadline.is_never() => 99,
+            left => left.as_secs(),
+        };
+        let patience = left << 8 | u64::from(ticket.failures);
+        patience << 32 | (before.count() as u64) << 16 | operation << 8 | tag
+    }
+
     fn model(&mut self, slot: SlotId) -> &mut SlotModel {
-        self.slots.get_mut(&slot).expect("the world asks only about slots that exist")
+        self.slots[slot.0 as usize].as_mut().expect("the world asks only about slots that exist")
+    }
+}
+
+impl Clone for PoolWorld {
+    fn clone(&self) -> Self {
+        let (machine, backends, out) = (self.machine.clone(), Rc::clone(&self.backends), Vec::new());
+        Self { machine, backends, out, ..*self }
+    }
+
+    /// Worlds of one exploration differ in their state alone, and the memory for it is used again.
+    fn clone_from(&mut self, other: &Self) {
+        self.machine.clone_from(&other.machine);
+        (self.now, self.slots, self.claims) = (other.now, other.slots, other.claims);
+        (self.arrivals, self.published) = (other.arrivals, other.published);
+        (self.ended, self.stopped) = (other.ended, other.stopped);
     }
 }
 
 impl World for PoolWorld {
     type Step = Event;
+    type Seen = Seen;
 
-    fn enabled(&self) -> Vec<Event> {
-        self.possible()
+    fn enabled(&self, steps: &mut Vec<Event>) {
+        self.possible(steps);
     }
 
-    fn take(&mut self, step: Event, seen: &mut Sometimes) -> Result<(), String> {
+    fn take(&mut self, step: &Event, seen: &mut Seen) -> Result<(), String> {
         self.step(step, seen)
     }
 
+    /// The same event once more, with a clock that has gone back where that must not matter.
+    fn repeat(&self, step: &Event, led_to: &Self) -> Result<(), String> {
+        let tick = *step == Event::Tick;
+        let (rule, at) = if tick { ("C1: ", led_to.now) } else { ("C1: or C8: ", Timestamp::EPOCH) };
+        let (mut twin, mut again) = (self.machine.clone(), Vec::with_capacity(led_to.out.len()));
+        twin.handle(at, step.clone(), &mut again);
+        ensure(again == led_to.out, || format!("{rule}other actions the second time, at {at}: {again:?}"))?;
+        ensure(twin == led_to.machine, || format!("{rule}another state the second time, at {at}"))
+    }
+
     fn fingerprint(&self) -> u128 {
-        let canonical = self.machine.canonical();
-        let mut words = canonical.words;
-        let place = |wanted: &ClaimId| canonical.claims.iter().position(|claim| claim == wanted);
-        let waiting: Vec<u64> = self
-            .claims
-            .iter()
-            .filter_map(|claim| match claim {
-                ClaimModel::Waiting(arrival)
-                | ClaimModel::Revoked(arrival)
-                | ClaimModel::Granted(arrival) => Some(*arrival),
-                ClaimModel::Free | ClaimModel::Asking(_) | ClaimModel::Acquiring => None,
-            })
-            .collect();
-        for slot in &canonical.slots {
-            let model = &self.slots[slot];
-            let (operation, aborted) =
-                model.operation.map_or((9, false), |(op, aborted)| (op as u64, aborted));
-            words.extend([operation, u64::from(aborted)]);
-            let (tag, ticket) = match model.place {
-                Place::Away => (0, None),
-                Place::Shelf => (1, None),
-                Place::Seat(claim, _) => (2 + place(&claim).unwrap_or(99) as u64, None),
-                Place::Claimer => (200, None),
-                Place::Fresh(ticket) => (205, Some(ticket)),
-                Place::Acquiring { ticket, told, denied, .. } => {
-                    (201 + u64::from(told) + 2 * u64::from(denied), Some(ticket))
-                }
-            };
-            words.push(tag);
-            if let Some(ticket) = ticket {
-                let rank = waiting.iter().filter(|arrival| **arrival < ticket.arrival).count() as u64;
-                let left = if ticket.deadline.is_never() {
-                    u64::MAX
-                } else {
-                    u64::try_from(ticket.deadline.since(self.now).as_nanos()).unwrap_or(u64::MAX)
-                };
-                words.extend([rank, left, u64::from(ticket.failures)]);
-            }
-        }
-        words.extend([u64::from(self.published), u64::from(self.ended), u64::from(self.stopped)]);
-        hash(&words)
+        let known =
+            |slot: SlotId| self.slots[slot.0 as usize].as_ref().map_or(0, |model| self.describe(model));
+        let mut digest = Digest::EMPTY;
+        let machine = self.machine.likeness(known);
+        digest.push(machine as u64);
+        digest.push((machine >> 64) as u64);
+        digest.push(u64::from(self.published) << 2 | u64::from(self.ended) << 1 | u64::from(self.stopped));
+        digest.finish()
     }
 
-    fn liveness(&self) -> Result<(), String> {
-        let patient = self.claims.iter().any(|claim| matches!(claim, ClaimModel::Waiting(_)));
-        if self.ended || !patient {
-            return Ok(());
-        }
-        self.clone().serves_everybody(None)?;
-        for number in (0..self.size.backends).filter(|number| self.published & (1 << number) != 0) {
-            self.clone().serves_everybody(Some(number))?;
-        }
-        Ok(())
+    fn is_compared(&self, step: &Event) -> bool {
+        *step != Event::Tick || self.size.slots == 1
     }
 
-    fn tell(&mut self, step: Event) -> String {
-        let at = if step == Event::Tick {
-            self.machine.deadline().map_or(self.now, |deadline| deadline.max(self.now))
-        } else {
-            self.now
-        };
-        let mut text = transcript_event(&self.machine, at, &step);
-        let mut twin = self.machine.clone();
-        let mut out = Vec::new();
-        twin.handle(at, step.clone(), &mut out);
-        for action in out.iter().filter(|action| !matches!(action, Action::Note(_))) {
+    fn promises(&self) -> &'static [&'static str] {
+        &PROMISES[..=usize::from(self.size.backends)]
+    }
+
+    fn pursue(&self, promise: usize) -> Option<Event> {
+        if self.ended || self.waiting() == 0 {
+            return None;
+        }
+        let only = promise.checked_sub(1).map(|number| 1 << number);
+        if self.published == 0 && only.is_none() {
+            return Some(Event::Backends(self.set((1 << self.size.backends) - 1)));
+        }
+        only.is_none_or(|only| self.published & only != 0).then(|| self.behaving(only))
+    }
+
+    fn tell(&mut self, step: &Event) -> String {
+        let mut text = transcript_event(&self.machine, self.now, step);
+        if *step == Event::Tick {
+            text = transcript_event(&self.machine, self.now.after(UNIT), step);
+        }
+        let broken = self.step(step, &mut Seen::default());
+        for action in self.out.iter().filter(|action| !matches!(action, Action::Note(_))) {
             let _ = write!(text, "\n    {}", Line(action));
         }
-        let _ = self.step(step, &mut Sometimes::new(SOMETIMES));
+        if let Err(rule) = broken {
+            let _ = write!(text, "\n{rule}");
+        }
         text
     }
 }
@@ -450,10 +514,4 @@ fn backend(number: u16) -> Backend {
 
 fn ensure(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(broken()) }
-}
-
-/// Two independent 64-bit hashes side by side.
-fn hash(words: &[u64]) -> u128 {
-    let fold = |seed: u64| words.iter().fold(seed, |hash, word| dice::mix(hash.rotate_left(7) ^ *word));
-    u128::from(fold(0x51_7c_c1_b7_27_22_0a_95)) << 64 | u128::from(fold(0x2545_f491_4f6c_dd1d))
 }

@@ -1,27 +1,13 @@
-//! Recounts everything that is derived (C13), and describes a state so that equal ones compare equal.
+//! Recounts everything that is derived (C13).
 
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 
-use super::event::{BackendId, ClaimId, SlotId};
+use super::event::{BackendId, SlotId};
 use super::queue::Standing;
 use super::set::SlotSet;
 use super::slot::{Counts, Slot};
-use super::{EARLY, Life, PATIENCE, PoolMachine, SlotState, pick};
-use crate::time::{Timestamp, nanos};
-
-/// A state of the pool with its times taken relative to now and its slots and claims numbered by what
-/// they are, so that states that behave alike are equal.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Canonical {
-    /// The state. Only good for comparing and hashing.
-    pub words: Vec<u64>,
-    /// The slots in canonical order.
-    pub slots: Vec<SlotId>,
-    /// The claims in canonical order.
-    pub claims: Vec<ClaimId>,
-}
+use super::{Life, PoolMachine, SlotState, pick};
 
 /// Fails an audit with a message.
 macro_rules! ensure {
@@ -56,20 +42,21 @@ impl PoolMachine {
         ensure!(draining == self.draining, "C13: counted {draining:?}, remembered {:?}", self.draining);
         ensure!(sound == self.sound_online, "C13: {sound} sound backends, not {}", self.sound_online);
         ensure!(self.index.len() == self.sets.iter().count(), "C13: the index misses a backend");
-        let mut offered = self.pick_order();
-        offered.sort_unstable();
-        let placed = self.sets.iter().filter(|(_, set)| set.bucket.is_some());
+        let placed = self.sets.iter().filter(|(_, set)| set.bucket.is_some()).count();
+        let offered = self.pick.iter(&self.sets).filter(|&backend| self.sets.at(backend).bucket.is_some());
         ensure!(
-            placed.map(|(id, _)| BackendId(id)).eq(offered.iter().copied()),
-            "C13: the buckets hold {offered:?}"
+            placed == offered.count() && placed == self.pick.iter(&self.sets).count(),
+            "C13: the buckets hold {:?}",
+            self.pick_order()
         );
-        let mut order = self.order.clone();
-        order.sort_by_key(|&backend| self.sets.at(backend).rank);
-        ensure!(order == self.order, "C13: the rendezvous order is out of order");
+        ensure!(
+            self.order.is_sorted_by_key(|&backend| self.sets.at(backend).rank),
+            "C13: the rendezvous order is out of order"
+        );
         for (id, slot) in self.slots.iter() {
             self.audit_slot(SlotId(id), slot)?;
         }
-        for (claim, _, standing) in self.queue.all() {
+        for (claim, _, standing) in self.queue.iter() {
             let (Standing::Granted(slot) | Standing::Acquiring(slot)) = standing else { continue };
             let state = self.slots.at(slot).state;
             let of = if let SlotState::Granted { claim, .. } | SlotState::Acquiring { claim, .. } = state {
@@ -91,13 +78,11 @@ impl PoolMachine {
 
     fn audit_set(&self, backend: BackendId, set: &SlotSet) -> Result<(), String> {
         let mut counts = Counts::default();
-        let mut idle = Vec::new();
+        let mut idle = 0;
         let mut suspect_out = 0;
-        for (id, slot) in self.slots.iter().filter(|(_, slot)| slot.backend == backend) {
+        for (_, slot) in self.slots.iter().filter(|(_, slot)| slot.backend == backend) {
             counts.enter(slot.state.kind());
-            if let SlotState::Unclaimed { since } = slot.state {
-                idle.push((since, id));
-            }
+            idle += usize::from(matches!(slot.state, SlotState::Unclaimed { .. }));
             let suspect = set.health.suspect && slot.suspicion == set.health.suspicion;
             suspect_out += u32::from(suspect && slot.state.kind().carries_load());
         }
@@ -108,14 +93,18 @@ impl PoolMachine {
             "C13: {backend:?} has {suspect_out} connections out under suspicion, remembers {}",
             set.health.suspect_out
         );
-        let listed = set.idle.collect(|id| self.slots.at(SlotId(id)).idle);
-        let since = |id: &u32| idle.iter().find(|(_, idle)| idle == id).map(|(since, _)| *since);
+        let listed =
+            || set.idle.iter(|id| self.slots.at(SlotId(id)).idle).map(|id| self.slots.at(SlotId(id)));
+        let since = |slot: &Slot| match slot.state {
+            SlotState::Unclaimed { since } if slot.backend == backend => Some(since),
+            _ => None,
+        };
         ensure!(
-            listed.len() == idle.len() && listed.iter().all(|id| since(id).is_some()),
-            "C13: {backend:?} lists {listed:?} as idle, not {idle:?}"
+            listed().count() == idle && listed().all(|slot| since(slot).is_some()),
+            "C13: {backend:?} does not list its {idle} idle connections"
         );
         ensure!(
-            listed.windows(2).all(|pair| since(&pair[0]) >= since(&pair[1])),
+            listed().is_sorted_by(|first, next| since(first) >= since(next)),
             "C13: the idle connections of {backend:?} are not by recency"
         );
         ensure!(
@@ -124,7 +113,7 @@ impl PoolMachine {
         );
         ensure!(self.order.contains(&backend) == set.wanted, "C13: {backend:?} is in the wrong order");
         let withheld = set.health.suspect && set.health.suspect_out > 0 && self.sound_online > 0;
-        let offered = set.wanted && !listed.is_empty() && !withheld;
+        let offered = set.wanted && idle > 0 && !withheld;
         let bucket = offered.then(|| pick::bucket(set.counts.load(), set.share));
         ensure!(
             bucket == set.bucket,
@@ -146,125 +135,5 @@ impl PoolMachine {
         ensure!(due.is_never() || armed || last_idle, "C13: {id:?} is due at {due}, and no timer rings");
         ensure!(!slot.check_queued || self.overdue.contains(&id), "C13: {id:?} is not among the overdue");
         Ok(())
-    }
-
-    /// This state in canonical form.
-    #[must_use]
-    pub fn canonical(&self) -> Canonical {
-        let mut backends = self.order.clone();
-        let drains = self.sets.iter().filter(|(_, set)| !set.wanted);
-        let mut drains: Vec<_> = drains.map(|(id, set)| (set.rank, BackendId(id))).collect();
-        drains.sort_unstable();
-        backends.extend(drains.into_iter().map(|(_, backend)| backend));
-        let claims = self.queue.all();
-        let mut words = Vec::with_capacity(64);
-        let mut slots = Vec::new();
-        for &backend in &backends {
-            self.describe_set(backend, &backends, &mut words);
-            self.describe_slots(backend, &claims, &mut words, &mut slots);
-        }
-        let place =
-            |slot: SlotId| slots.iter().position(|&other| other == slot).map_or(u64::MAX, |at| at as u64);
-        words.push(claims.len() as u64);
-        for (_, ticket, standing) in &claims {
-            let (tag, slot) = match *standing {
-                Standing::Waiting => (0, 0),
-                Standing::Revoked => (1, 0),
-                Standing::Granted(slot) => (2, place(slot)),
-                Standing::Acquiring(slot) => (3, place(slot)),
-            };
-            words.extend([tag, slot, self.left(ticket.deadline), u64::from(ticket.failures)]);
-        }
-        words.extend(self.overdue.iter().map(|&slot| place(slot)));
-        words.extend(self.pick_order().into_iter().map(|backend| u64::from(backend.0)));
-        words.push(self.life as u64);
-        words.push(self.left(self.rebalance_at));
-        words.push(nanos(self.patience.span));
-        words.push(u64::from(self.patience.pressing));
-        self.planned.describe(|at| self.left(at), &mut words);
-        Canonical { words, slots, claims: claims.iter().map(|(claim, ..)| *claim).collect() }
-    }
-
-    fn describe_set(&self, backend: BackendId, all: &[BackendId], words: &mut Vec<u64>) {
-        let set = self.sets.at(backend);
-        let health = &set.health;
-        let dialled_before = |other: &&BackendId| self.sets.at(**other).health.last_dial < health.last_dial;
-        words.extend([
-            set.rank,
-            u64::from(set.wanted),
-            u64::from(set.share),
-            health.last_connect.map_or(2, u64::from),
-            u64::from(health.failures.min(self.failures_that_matter())),
-            self.left(health.next_attempt),
-            all.iter().filter(dialled_before).count() as u64,
-            u64::from(health.last_dial > self.patience.since_dial),
-            u64::from(health.suspect),
-            u64::from(health.swept),
-            if health.suspect { self.left(self.forgiven_at(backend)) } else { 0 },
-        ]);
-    }
-
-    fn describe_slots(
-        &self,
-        backend: BackendId,
-        claims: &[(ClaimId, super::Ticket, Standing)],
-        words: &mut Vec<u64>,
-        order: &mut Vec<SlotId>,
-    ) {
-        let set = self.sets.at(backend);
-        let idle = set.idle.collect(|id| self.slots.at(SlotId(id)).idle);
-        let mut described: Vec<([u64; 9], SlotId)> = self
-            .slots
-            .iter()
-            .filter(|(_, slot)| slot.backend == backend)
-            .map(|(id, slot)| {
-                let (since, claim) = match slot.state {
-                    SlotState::Connecting { since } => (self.left(since.after(PATIENCE)), 0),
-                    SlotState::Granted { claim, .. } | SlotState::Acquiring { claim, .. } => {
-                        let place = claims.iter().position(|(other, ..)| *other == claim);
-                        (0, place.map_or(u64::MAX, |at| at as u64))
-                    }
-                    SlotState::Unclaimed { .. } => {
-                        (idle.iter().position(|&other| other == id).unwrap_or(0) as u64, 0)
-                    }
-                    SlotState::Checking { .. }
-                    | SlotState::Recycling { .. }
-                    | SlotState::Claimed
-                    | SlotState::Aborting
-                    | SlotState::Closing => (0, 0),
-                };
-                let early = !slot.proven && slot.connected_at != Timestamp::EPOCH;
-                let description = [
-                    slot.state.kind() as u64,
-                    since,
-                    claim,
-                    self.left(self.due(SlotId(id))),
-                    if early { self.left(slot.connected_at.after(EARLY)) } else { 0 },
-                    u64::from(slot.dial > set.health.counted_dial),
-                    u64::from(set.health.suspect && slot.suspicion == set.health.suspicion),
-                    u64::from(slot.check_queued),
-                    u64::from(matches!(slot.state, SlotState::Acquiring { impatient: true, .. })),
-                ];
-                (description, SlotId(id))
-            })
-            .collect();
-        described.sort_unstable();
-        words.push(described.len() as u64);
-        for (description, slot) in described {
-            words.extend(description);
-            order.push(slot);
-        }
-    }
-
-    /// The time left until `at`, 0 once it has passed.
-    fn left(&self, at: Timestamp) -> u64 {
-        if at.is_never() { u64::MAX } else { nanos(at.since(self.now)) }
-    }
-
-    /// More failures than this make the pause no longer.
-    fn failures_that_matter(&self) -> u32 {
-        let config = &self.policy.set_config;
-        let ratio = nanos(config.max_connection_backoff).div_ceil(nanos(config.min_connection_backoff));
-        ratio.checked_next_power_of_two().map_or(u64::BITS, u64::ilog2) + 1
     }
 }

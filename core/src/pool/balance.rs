@@ -1,14 +1,10 @@
 //! Balance: making room at the cap by moving one slot at a time, and shedding what is too much.
 
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use super::event::{Action, BackendId, SlotId, SlotKind};
 use super::follow::Found;
 use super::{PoolMachine, SlotState};
-
-/// How long a returned connection may not be closed for a probe after another one was.
-const PROBE_ROOM_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a slot is moved for at the cap.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -29,7 +25,7 @@ impl PoolMachine {
                 if self.now < self.planned.probe_room_after {
                     return false;
                 }
-                self.planned.probe_room_after = self.now.after(PROBE_ROOM_PAUSE);
+                self.planned.probe_room_after = self.now.after(self.pace.probe_room_pause);
                 self.planned.room_for_probe = true;
             }
             Want::Share => {

@@ -7,9 +7,6 @@ use super::queue::Standing;
 use super::{Life, PoolMachine, SlotState};
 use crate::time::Timestamp;
 
-/// How often `on_acquire` may fail for one claim.
-const ACQUIRE_TRIES: u8 = 3;
-
 impl PoolMachine {
     pub(super) fn on_claim(&mut self, claim: ClaimId, deadline: Timestamp, out: &mut Vec<Action>) {
         self.arrivals += 1;
@@ -119,7 +116,7 @@ impl PoolMachine {
         let ticket = Ticket { failures: ticket.failures + 1, ..ticket };
         let denial = if self.life != Life::Running {
             Some(Denial::Terminated)
-        } else if ticket.failures >= ACQUIRE_TRIES || ticket.deadline <= self.now {
+        } else if ticket.failures >= self.pace.acquire_tries || ticket.deadline <= self.now {
             Some(Denial::AcquireFailed)
         } else {
             None
@@ -210,6 +207,6 @@ impl PoolMachine {
     /// The order in which backends would serve claims at present.
     #[must_use]
     pub fn pick_order(&self) -> Vec<BackendId> {
-        self.pick.order(&self.sets)
+        self.pick.iter(&self.sets).collect()
     }
 }

@@ -5,12 +5,12 @@
 
 use alloc::vec::Vec;
 
+use super::PoolMachine;
 use super::event::{Action, BackendId, ClaimId, Note, SlotId, SlotKind};
 use super::list::Link;
 use super::pick;
 use super::set::SlotSet;
 use super::slot::{IdleLinks, Slot, SlotState};
-use super::{FETCH_TIMEOUT, PoolMachine};
 use crate::time::{Timestamp, nanos};
 
 impl PoolMachine {
@@ -61,7 +61,7 @@ impl PoolMachine {
     /// A connection goes to a claim that waited: its claimer has to come and fetch it.
     pub(super) fn enter_granted(&mut self, slot: SlotId, claim: ClaimId, out: &mut Vec<Action>) {
         let ticket = self.queue.grant(claim, slot);
-        let until = self.now.after(FETCH_TIMEOUT).min(ticket.deadline);
+        let until = self.now.after(self.pace.fetch_timeout).min(ticket.deadline);
         self.transition(slot, SlotState::Granted { claim, until }, out);
         self.arm(slot);
         out.push(Action::Grant { claim, slot, ticket });

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use super::event::{Action, ClaimId, Event, Note, Return, SlotId, SlotKind, Ticket};
 use super::slot::{IdleLinks, SlotState};
-use super::{FETCH_TIMEOUT, Life, PoolMachine, pick};
+use super::{Life, PoolMachine, pick};
 use crate::time::Timestamp;
 
 /// What became of a connection that was returned in good order.
@@ -160,7 +160,7 @@ impl PoolMachine {
         }
         let (turn, due) = if let Some(claim) = front {
             let ticket = self.queue.grant(claim, slot);
-            let until = now.after(FETCH_TIMEOUT).min(ticket.deadline);
+            let until = now.after(self.pace.fetch_timeout).min(ticket.deadline);
             entry.state = SlotState::Granted { claim, until };
             if from != SlotKind::Granted {
                 set.counts.shift(from, SlotKind::Granted);

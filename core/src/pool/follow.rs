@@ -9,7 +9,8 @@ use super::balance::Want;
 use super::event::{Action, BackendId, Note, SlotId, SlotKind};
 use super::plan::{Candidate, Wish, plan};
 use super::set::Standing;
-use super::{PATIENCE, PoolMachine, SlotState};
+use super::{PoolMachine, SlotState};
+use crate::digest::Digest;
 use crate::time::Timestamp;
 
 /// Connects under way at a time, over all backends.
@@ -63,21 +64,20 @@ impl Planned {
         again_at: Timestamp::NEVER,
     };
 
-    /// What matters of it, for the canonical form.
-    pub(super) fn describe(&self, left: impl Fn(Timestamp) -> u64, words: &mut Vec<u64>) {
+    /// What matters of it between two events: what is `stale` or asked for by a tick is planned by then.
+    pub(super) fn describe(&self, presses: bool, left: impl Fn(Timestamp) -> u64, digest: &mut Digest) {
         let flags = [
             self.kept_back,
-            self.stale,
-            self.tick,
             self.pressed,
-            self.undialled,
+            presses && self.undialled,
             self.room_for_probe,
-            self.searched,
+            self.wants.is_some() && self.searched,
         ];
-        words.extend(flags.map(u64::from));
-        words.extend([self.target, self.probing].map(u64::from));
-        words.push(self.wants.map_or(0, |want| 1 + want as u64));
-        words.extend([left(self.probe_room_after), left(self.again_at)]);
+        let flags = flags.into_iter().fold(0, |packed, flag| packed << 1 | u64::from(flag));
+        digest.push(flags << 8 | self.wants.map_or(0, |want| 1 + want as u64));
+        digest.push(u64::from(self.target) << 32 | u64::from(self.probing));
+        digest.push(left(self.probe_room_after));
+        digest.push(left(self.again_at));
     }
 }
 
@@ -104,9 +104,7 @@ impl PoolMachine {
     }
 
     fn plan_anew(&mut self, target: u32, out: &mut Vec<Action>) {
-        let order = core::mem::take(&mut self.order);
-        let mut census: Vec<_> = order.iter().map(|&backend| self.find(backend)).collect();
-        self.order = order;
+        let mut census: Vec<_> = self.order.iter().map(|&backend| self.find(backend)).collect();
         let wishes = plan(&census_of(&census), target);
         for (found, wish) in census.iter_mut().zip(wishes) {
             found.wish = wish;
@@ -166,12 +164,12 @@ impl PoolMachine {
         self.total() - self.wanted.live() - self.draining.live()
     }
 
-    fn find(&mut self, backend: BackendId) -> Found {
+    fn find(&self, backend: BackendId) -> Found {
         let max_count = self.max_count();
         let set = self.sets.at(backend);
         let pausing = set.health.next_attempt > self.now;
         let live = set.counts.live();
-        let found = Found {
+        Found {
             backend,
             candidate: Candidate {
                 standing: set.standing(),
@@ -183,12 +181,7 @@ impl PoolMachine {
             places: max_count.saturating_sub(set.counts.total()),
             pausing,
             last_dial: set.health.last_dial,
-        };
-        if pausing {
-            let next_attempt = set.health.next_attempt;
-            self.set_timers.by(backend.0, next_attempt);
         }
-        found
     }
 
     fn dial(&mut self, found: &mut Found, out: &mut Vec<Action>) {
@@ -231,7 +224,7 @@ impl PoolMachine {
                 && set.wanted
                 && set.standing() != Standing::Up
             {
-                probes.push((since.after(PATIENCE), SlotId(id)));
+                probes.push((since.after(self.pace.patience), SlotId(id)));
             }
         }
         probes.sort_unstable();

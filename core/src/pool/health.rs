@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use super::backoff;
 use super::event::{Action, BackendId, Failure, Note, SlotId};
-use super::{EARLY, PoolMachine, SlotState};
+use super::{PoolMachine, SlotState};
 use crate::time::Timestamp;
 
 impl PoolMachine {
@@ -37,7 +37,7 @@ impl PoolMachine {
     /// `on_acquire` did not accept this connection, which says less about the others than a broken one.
     pub(super) fn acquire_failed(&mut self, slot: SlotId, failure: Failure, out: &mut Vec<Action>) {
         let entry = self.slots.at(slot);
-        let early = !entry.proven && self.now.since(entry.connected_at) < EARLY;
+        let early = !entry.proven && self.now.since(entry.connected_at) < self.pace.early;
         self.blame(entry.backend, failure, out);
         if early {
             self.count_failed_connect(slot);
@@ -67,8 +67,11 @@ impl PoolMachine {
         }
         if next_attempt > self.now {
             self.set_timers.by(backend.0, next_attempt);
+        } else if next_attempt != Timestamp::EPOCH {
+            // The pause is over, which is news once.
+            self.sets.at_mut(backend).health.next_attempt = Timestamp::EPOCH;
+            self.planned.stale = true;
         }
-        self.planned.stale = true;
     }
 
     fn blame(&mut self, backend: BackendId, failure: Failure, out: &mut Vec<Action>) {
@@ -101,8 +104,8 @@ impl PoolMachine {
     /// Counts a failed connect against its backend, once for all that were under way together.
     fn count_failed_connect(&mut self, slot: SlotId) {
         let entry = self.slots.at(slot);
-        let dial = entry.dial;
-        let health = &mut self.sets.at_mut(entry.backend).health;
+        let (backend, dial) = (entry.backend, entry.dial);
+        let health = &mut self.sets.at_mut(backend).health;
         health.last_connect = Some(false);
         self.planned.stale = true;
         if dial <= health.counted_dial {
@@ -112,6 +115,7 @@ impl PoolMachine {
         health.failures = health.failures.saturating_add(1);
         let pause = backoff::pause(health.failures, &self.policy.set_config, &mut self.backoff_dice);
         health.next_attempt = self.now.after(pause);
+        self.set_timers.by(backend.0, health.next_attempt);
     }
 
     pub(super) fn forgiven_at(&self, backend: BackendId) -> Timestamp {
@@ -124,7 +128,7 @@ impl PoolMachine {
         let since = self.patience.since_dial;
         if self.order.iter().all(|&backend| self.sets.at(backend).health.last_dial > since) {
             let doubled = self.patience.span.saturating_mul(2);
-            self.patience.span = doubled.min(self.policy.set_config.connect_timeout).max(super::PATIENCE);
+            self.patience.span = doubled.min(self.policy.set_config.connect_timeout).max(self.pace.patience);
             self.patience.since_dial = self.dials;
         }
     }

@@ -4,6 +4,8 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+use crate::overwrite::overwritable;
+
 /// No neighbour.
 const NIL: u32 = u32::MAX;
 
@@ -27,7 +29,7 @@ pub(crate) trait Links {
 }
 
 /// A doubly linked list: every operation touches a constant number of entries.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct List {
     first: u32,
@@ -92,24 +94,26 @@ impl List {
     }
 
     /// The entries from first to last: for recounts and rare passes.
+    pub(crate) fn iter(&self, link: impl Fn(u32) -> Link) -> impl Iterator<Item = u32> {
+        let follow = |id: u32| (id != NIL).then_some(id);
+        core::iter::successors(follow(self.first), move |&id| follow(link(id).after))
+    }
+
+    /// The same, at once.
     pub(crate) fn collect(&self, link: impl Fn(u32) -> Link) -> Vec<u32> {
-        let mut entries = Vec::with_capacity(self.len as usize);
-        let mut next = self.first;
-        while next != NIL {
-            entries.push(next);
-            next = link(next).after;
-        }
-        entries
+        self.iter(link).collect()
     }
 }
 
 /// Entries under the lowest free number.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Table<T> {
     entries: Vec<Option<T>>,
     free: BTreeSet<u32>,
 }
+
+overwritable!(Table<T> { entries, free });
 
 impl<T> Table<T> {
     pub(crate) const fn new() -> Self {

@@ -3,7 +3,7 @@
 //! The cast, in the order in which an event meets them:
 //!
 //! - [`event`](Event): the interface: events, actions, notes, ids.
-//! - [`policy`](Policy): what the owner chose.
+//! - [`policy`](Policy): what the owner chose; [`pace`](Pace): what nobody has to choose.
 //! - `express`: the turns that every request takes, without a detour.
 //! - `claims`: claims come, are granted, fetched, cancelled, denied.
 //! - `operations`: connects, checks, recycles and closes end, and connections are returned.
@@ -13,7 +13,7 @@
 //!   moves slots at the cap and sheds what is too much.
 //! - `enter`: the one way from state to state, for every slot.
 //! - `slot`, `set`, `queue`, `pick`, `timers`, `list`: what is remembered, so that nothing is searched.
-//! - `audit`: recounts everything, and describes a state so that equal ones compare equal.
+//! - `audit`: recounts everything; `likeness` tells which states behave alike.
 //! - `text`: how all of it reads in a transcript; `record`: how that is read back.
 
 mod audit;
@@ -25,9 +25,11 @@ mod event;
 mod express;
 mod follow;
 mod health;
+mod likeness;
 mod list;
 mod membership;
 mod operations;
+mod pace;
 mod pick;
 mod plan;
 mod policy;
@@ -45,9 +47,9 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-pub use audit::Canonical;
 pub use event::{Action, BackendId, ClaimId, Denial, Event, Failure, Note, Return, SlotId, SlotKind, Ticket};
 pub use express::Turn;
+pub use pace::Pace;
 pub use policy::{Policy, PolicyError, SetConfig};
 #[cfg(feature = "record")]
 pub use record::Beginning;
@@ -65,14 +67,8 @@ use self::timers::Timers;
 use crate::backend::Backend;
 use crate::dice::Dice;
 use crate::machine::Machine;
+use crate::overwrite::overwritable;
 use crate::time::Timestamp;
-
-/// How long a claimer may leave its grant unfetched before the next one gets it.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(1);
-/// A connection found broken this soon after its connect counts as a failed connect.
-const EARLY: Duration = Duration::from_secs(1);
-/// How long a connect may take while claims wait and other backends were not dialled yet, at first.
-const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Where the pool is on its way to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -111,7 +107,7 @@ pub enum Reason {
 }
 
 /// The pool machine. See [`Machine`] for how to drive it, [`Event`] and [`Action`] for its interface.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 #[repr(C)]
 pub struct PoolMachine {
@@ -132,6 +128,7 @@ pub struct PoolMachine {
     pick: Pick,
 
     policy: Policy,
+    pace: Pace,
     life: Life,
     /// Makes this pool's rendezvous order its own.
     rank_seed: u64,
@@ -153,6 +150,35 @@ pub struct PoolMachine {
     planned: Planned,
 }
 
+overwritable!(PoolMachine {
+    now,
+    next_due,
+    rebalance_at,
+    arrivals,
+    quiet,
+    wanted,
+    queue,
+    slots,
+    sets,
+    slot_timers,
+    pick,
+    policy,
+    pace,
+    life,
+    rank_seed,
+    backoff_dice,
+    spread_dice,
+    index,
+    order,
+    draining,
+    sound_online,
+    set_timers,
+    overdue,
+    dials,
+    patience,
+    planned
+});
+
 impl PoolMachine {
     /// A pool that knows no backend yet.
     ///
@@ -163,9 +189,20 @@ impl PoolMachine {
     ///
     /// Names the field of a policy that has no meaning.
     pub fn new(policy: Policy, dice: &Dice, now: Timestamp) -> Result<Self, PolicyError> {
+        Self::paced(policy, Pace::USUAL, dice, now)
+    }
+
+    /// The same at another pace.
+    ///
+    /// # Errors
+    ///
+    /// Names the field of a policy that has no meaning.
+    pub fn paced(policy: Policy, pace: Pace, dice: &Dice, now: Timestamp) -> Result<Self, PolicyError> {
         policy.validate()?;
+        let patience = Patience { span: pace.patience, since_dial: 0, pressing: false };
         Ok(Self {
             policy,
+            pace,
             now,
             life: Life::Running,
             rank_seed: dice.fork(1).draw(),
@@ -187,7 +224,7 @@ impl PoolMachine {
             next_due: Timestamp::NEVER,
             overdue: VecDeque::new(),
             dials: 0,
-            patience: Patience { span: PATIENCE, since_dial: 0, pressing: false },
+            patience,
             planned: Planned::NOTHING,
             quiet: Quiet::NOT,
         })

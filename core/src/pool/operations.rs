@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::event::{Action, Failure, Return, SlotId, SlotKind};
-use super::{Life, PATIENCE, PoolMachine, SlotState};
+use super::{Life, PoolMachine, SlotState};
 
 impl PoolMachine {
     pub(super) fn on_connected(&mut self, slot: SlotId, result: Result<(), Failure>, out: &mut Vec<Action>) {
@@ -13,7 +13,7 @@ impl PoolMachine {
                 entry.connected_at = self.now;
                 let backend = entry.backend;
                 self.sets.at_mut(backend).health.last_connect = Some(true);
-                self.patience.span = PATIENCE;
+                self.patience.span = self.pace.patience;
                 self.patience.since_dial = self.dials;
                 self.planned.stale = true;
                 self.enter_unclaimed(slot, out);

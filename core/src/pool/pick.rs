@@ -1,7 +1,5 @@
 //! Which backend serves the next claim: buckets of backends by load.
 
-use alloc::vec::Vec;
-
 use super::event::BackendId;
 use super::list::List;
 use super::set::{BucketLinks, Sets};
@@ -76,13 +74,18 @@ impl Pick {
         }
     }
 
+    /// How many backends in its bucket are picked before this one.
+    pub(crate) fn turn(&self, backend: BackendId, sets: &Sets) -> u64 {
+        let Some(bucket) = sets.at(backend).bucket else { return 0 };
+        let mut list = self.buckets[usize::from(bucket)].iter(|id| sets.at(BackendId(id)).place);
+        list.position(|id| id == backend.0).unwrap_or(0) as u64
+    }
+
     /// The backends in the order in which they would be picked.
-    pub(crate) fn order(&self, sets: &Sets) -> Vec<BackendId> {
+    pub(crate) fn iter(&self, sets: &Sets) -> impl Iterator<Item = BackendId> {
         let filled = (0..BUCKETS).filter(|bucket| self.filled & (1 << bucket) != 0);
-        let ids = filled
-            .map(|bucket| &self.buckets[bucket])
-            .flat_map(|list| list.collect(|id| sets.at(BackendId(id)).place));
-        ids.map(BackendId).collect()
+        let lists = filled.map(|bucket| &self.buckets[bucket]);
+        lists.flat_map(|list| list.iter(|id| sets.at(BackendId(id)).place)).map(BackendId)
     }
 }
 

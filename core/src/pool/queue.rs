@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::event::{ClaimId, SlotId, Ticket};
 use super::list::{Link, Links, List};
 use super::timers::Timers;
+use crate::overwrite::overwritable;
 use crate::time::Timestamp;
 
 /// Where a claim stands.
@@ -43,7 +44,7 @@ const _: () = assert!(size_of::<Option<Entry>>() == 64, "a claim fits a line of 
 ///
 /// Newcomers arrive in order and, mostly, give up in order: two plain lists carry them, and only
 /// what is out of order (a claim that queues again, an unusual deadline) is kept in a tree or a heap.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 #[repr(C)]
 pub(crate) struct Queue {
@@ -58,6 +59,8 @@ pub(crate) struct Queue {
     /// Waiting with any deadline that is not in `timed`.
     untimely: Timers,
 }
+
+overwritable!(Queue { entries, fresh, again, timed, untimely, revoked });
 
 struct Places<'queue>(&'queue mut Vec<Option<Entry>>);
 struct Timings<'queue>(&'queue mut Vec<Option<Entry>>);
@@ -189,42 +192,53 @@ impl Queue {
         self.untimely.peek_due(now).map(ClaimId)
     }
 
-    /// Every claim, in order of arrival: for the end, recounts and canonical forms.
-    pub(crate) fn all(&self) -> Vec<(ClaimId, Ticket, Standing)> {
+    /// Every claim, by id.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ClaimId, Ticket, Standing)> {
         let entries = (0..).zip(&self.entries);
-        let mut all: Vec<_> = entries
-            .filter_map(|(id, entry)| entry.as_ref().map(|entry| (ClaimId(id), entry.ticket, entry.standing)))
-            .collect();
+        entries.filter_map(|(id, entry)| entry.as_ref().map(|of| (ClaimId(id), of.ticket, of.standing)))
+    }
+
+    /// Every claim, in order of arrival: for the end and for recounts.
+    pub(crate) fn all(&self) -> Vec<(ClaimId, Ticket, Standing)> {
+        let mut all: Vec<_> = self.iter().collect();
         all.sort_by_key(|(_, ticket, _)| ticket.arrival);
         all
     }
 
     /// Compares every index with a recount of the entries (C13).
     pub(crate) fn audit(&self) -> Result<(), &'static str> {
-        let all = self.all();
-        let waiting: Vec<_> = all.iter().filter(|(_, _, standing)| *standing == Standing::Waiting).collect();
-        let fresh = self.fresh.collect(|id| self.entry(ClaimId(id)).place);
-        let expected: Vec<_> = waiting.iter().map(|(claim, ..)| *claim).collect();
-        let (again, first): (Vec<ClaimId>, Vec<ClaimId>) =
-            expected.iter().partition(|claim| self.entry(**claim).again);
-        if fresh != first.iter().map(|claim| claim.0).collect::<Vec<_>>() {
-            return Err("C13: the list of fresh claims is not the waiting ones by arrival");
+        let waits = |claim: &ClaimId| self.entry(*claim).standing == Standing::Waiting;
+        let arrival = |claim: &ClaimId| self.entry(*claim).ticket.arrival;
+        let fresh = || self.fresh.iter(|id| self.entry(ClaimId(id)).place).map(ClaimId);
+        if !fresh().all(|claim| waits(&claim) && !self.entry(claim).again)
+            || !fresh().is_sorted_by_key(|claim| arrival(&claim))
+        {
+            return Err("C13: the list of fresh claims is not waiting ones by arrival");
         }
-        if self.again.values().copied().collect::<Vec<_>>() != again {
-            return Err("C13: the tree of claims that queue again is not them by arrival");
+        if !self
+            .again
+            .iter()
+            .all(|(at, claim)| waits(claim) && self.entry(*claim).again && *at == arrival(claim))
+        {
+            return Err("C13: the tree of claims that queue again is not waiting ones by arrival");
         }
-        let timed = self.timed.collect(|id| self.entry(ClaimId(id)).timing);
-        if !timed.windows(2).all(|pair| self.deadline_of(pair[0]) <= self.deadline_of(pair[1])) {
+        let waiting = self.iter().filter(|(_, _, standing)| *standing == Standing::Waiting).count();
+        if fresh().count() != self.fresh.len() as usize || waiting != self.waiting() as usize {
+            return Err("C13: a waiting claim is in no queue");
+        }
+        let timed = || self.timed.iter(|id| self.entry(ClaimId(id)).timing);
+        if !timed().is_sorted_by_key(|id| self.deadline_of(id)) {
             return Err("C13: the list of deadlines is out of order");
         }
-        if expected.iter().any(|claim| {
-            let aside = self.untimely.of(claim.0) == Some(self.deadline_of(claim.0));
-            let never = self.deadline_of(claim.0).is_never();
-            timed.contains(&claim.0) == (aside || (never && !self.entry(*claim).in_order))
+        let mut waiting = self.iter().filter(|(claim, ..)| waits(claim));
+        if waiting.any(|(claim, ticket, _)| {
+            let aside = self.untimely.of(claim.0) == Some(ticket.deadline);
+            let never = ticket.deadline.is_never();
+            timed().any(|id| id == claim.0) == (aside || (never && !self.entry(claim).in_order))
         }) {
             return Err("C13: a waiting claim's deadline is watched twice or not at all");
         }
-        if self.revoked as usize != all.iter().filter(|(_, _, at)| *at == Standing::Revoked).count() {
+        if self.revoked as usize != self.iter().filter(|(_, _, at)| *at == Standing::Revoked).count() {
             return Err("C13: the count of revoked claims is off");
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::overwrite::overwritable;
 use crate::time::Timestamp;
 
 /// Not in the heap.
@@ -11,12 +12,14 @@ const NOWHERE: u32 = u32::MAX;
 ///
 /// Users are lazy: a timer may ring too early, and is then aimed again, so that what moves with every
 /// claim costs nothing here. Setting, moving and stopping are O(log n); looking is O(1).
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Timers {
     heap: Vec<(Timestamp, u32)>,
     place: Vec<u32>,
 }
+
+overwritable!(Timers { heap, place });
 
 impl Timers {
     pub(crate) const fn new() -> Self {

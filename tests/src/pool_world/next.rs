@@ -1,16 +1,13 @@
 //! What can happen next: anything, or, when the world behaves, what ends well.
 
+use qorb_core::Timestamp;
 use qorb_core::pool::{ClaimId, Event, Failure, Return, SlotId};
-use qorb_core::{Machine, Timestamp};
 
-use super::{ClaimModel, Operation, Place, PoolWorld, SOMETIMES, SlotModel};
-use crate::explore::Sometimes;
+use super::{ClaimModel, Operation, Place, PoolWorld, SlotModel};
 
 impl PoolWorld {
-    /// Everything that can happen, so that a random walk can draw from it too.
-    #[must_use]
-    pub fn possible(&self) -> Vec<Event> {
-        let mut events = Vec::new();
+    /// Everything that can happen.
+    pub(super) fn possible(&self, events: &mut Vec<Event>) {
         if !self.ended {
             let every = (1 << self.size.backends) - 1;
             for published in 0..=every {
@@ -27,11 +24,15 @@ impl PoolWorld {
             && let Some(claim) = self.free_claim()
         {
             let timeout = self.machine.policy().claim_timeout;
-            // The first claim is patient, so that C9 and C11 mean something; another may give up.
-            let gives_up = claim.0 > 0 && self.freedom.deadlines;
-            let deadline = if gives_up { self.now.after(timeout) } else { Timestamp::NEVER };
-            events.push(Event::Claim { claim, deadline });
-            events.push(Event::Claim { claim, deadline: self.now });
+            // Whoever comes when nobody else is on the way is patient, so that C9 and C11 mean something.
+            if self.claims.iter().all(|claim| *claim == ClaimModel::Free) || !self.freedom.deadlines {
+                events.push(Event::Claim { claim, deadline: Timestamp::NEVER });
+            } else {
+                events.push(Event::Claim { claim, deadline: self.now.after(timeout) });
+            }
+            if self.freedom.hasty {
+                events.push(Event::Claim { claim, deadline: self.now });
+            }
         }
         for (index, claim) in (0..).map(ClaimId).zip(&self.claims) {
             match claim {
@@ -41,13 +42,10 @@ impl PoolWorld {
                 ClaimModel::Free | ClaimModel::Asking(_) | ClaimModel::Acquiring => {}
             }
         }
-        for (slot, model) in &self.slots {
-            self.possible_of_slot(*slot, model, &mut events);
+        for (slot, model) in self.slots() {
+            self.possible_of_slot(slot, model, events);
         }
-        if self.machine.deadline().is_some() {
-            events.push(Event::Tick);
-        }
-        events
+        events.push(Event::Tick);
     }
 
     fn possible_of_slot(&self, slot: SlotId, model: &SlotModel, events: &mut Vec<Event>) {
@@ -65,7 +63,8 @@ impl PoolWorld {
             None => {}
         }
         match model.place {
-            Place::Claimer => {
+            // The return of a grant says that it was fetched.
+            Place::Claimer | Place::Seat(..) => {
                 let hows = [Return::Intact, Return::Recycling, Return::Broken, Return::Detached];
                 events.extend(hows.map(|how| Event::Returned(slot, how)));
             }
@@ -87,40 +86,20 @@ impl PoolWorld {
                     events.push(Event::Acquired(slot));
                 }
             }
-            Place::Away | Place::Shelf | Place::Seat(..) => {}
+            Place::Away | Place::Shelf => {}
         }
-    }
-
-    /// From here on the world behaves (`only`: that backend does, and the others answer nothing), and
-    /// whoever waits without a deadline has to be served.
-    pub(super) fn serves_everybody(mut self, only: Option<u16>) -> Result<(), String> {
-        self.trusting = true;
-        let rule = if only.is_some() { "C11" } else { "C9" };
-        let mut ignored = Sometimes::new(SOMETIMES);
-        if self.published == 0 {
-            self.step(Event::Backends(self.set(1)), &mut ignored)?;
-        }
-        for _ in 0..200 {
-            if self.waiting() == 0 {
-                return Ok(());
-            }
-            let event = self.behaving(only);
-            self.step(event, &mut ignored).map_err(|broken| format!("{broken} (while behaving)"))?;
-        }
-        Err(format!("{rule}: somebody waits for ever: {:?} {:?} behaving: {only:?}", self.claims, self.slots))
     }
 
     /// The next thing that happens when the world behaves: whatever can end well does, and only when
     /// nothing is left to end does time pass.
-    fn behaving(&self, only: Option<u16>) -> Event {
+    pub(super) fn behaving(&self, only: Option<u16>) -> Event {
         for (claim, model) in (0..).map(ClaimId).zip(&self.claims) {
             if matches!(model, ClaimModel::Granted(_)) {
                 return Event::Fetched(claim);
             }
         }
-        for (slot, model) in &self.slots {
-            let slot = *slot;
-            let answers = only.is_none_or(|only| self.bit(model.backend) == 1 << only);
+        for (slot, model) in self.slots() {
+            let answers = only.is_none_or(|only| self.bit(model.backend) == only);
             match (model.operation, model.place) {
                 (Some((Operation::Close, _)), _) => return Event::Closed(slot),
                 (Some((Operation::Connect, true)), _) => {

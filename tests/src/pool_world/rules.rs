@@ -3,17 +3,11 @@
 use qorb_core::Machine;
 use qorb_core::pool::{Action, BackendId, ClaimId, Denial, Event, SlotId, SlotKind, Ticket};
 
-use super::{ClaimModel, Operation, Place, PoolWorld, SlotModel, ensure};
-use crate::explore::Sometimes;
+use super::{ClaimModel, Operation, Place, PoolWorld, Seen, SlotModel, ensure};
 
 impl PoolWorld {
     /// Does what the machine asks for, if it may ask for it.
-    pub(super) fn perform(
-        &mut self,
-        action: &Action,
-        event: &Event,
-        seen: &mut Sometimes,
-    ) -> Result<(), String> {
+    pub(super) fn perform(&mut self, action: &Action, event: &Event, seen: &mut Seen) -> Result<(), String> {
         match *action {
             Action::Connect(slot, backend) => self.perform_connect(slot, backend),
             Action::Check(slot) => {
@@ -22,13 +16,14 @@ impl PoolWorld {
             }
             Action::Recycle(slot) => self.start(slot, Operation::Recycle, &[Place::Shelf]),
             Action::Close(slot) => {
-                if *event == Event::Tick && self.slots.values().all(|slot| slot.operation.is_none()) {
+                if *event == Event::Tick && self.slots.iter().flatten().all(|slot| slot.operation.is_none()) {
                     seen.see("the tick sheds a connection");
                 }
                 self.start(slot, Operation::Close, &[Place::Shelf, Place::Away])
             }
             Action::Abort(slot) => {
-                let model = self.slots.get_mut(&slot).ok_or("C3: abort of a slot that does not exist")?;
+                let model =
+                    self.slots[slot.0 as usize].as_mut().ok_or("C3: abort of a slot that does not exist")?;
                 if let (Some((Operation::Recycle, false)), Event::Tick) = (model.operation, event) {
                     seen.see("a recycle times out");
                 }
@@ -58,10 +53,10 @@ impl PoolWorld {
                 let in_hands = |slot: &SlotModel| {
                     matches!(slot.place, Place::Fresh(_) | Place::Claimer | Place::Acquiring { .. })
                 };
-                if !self.slots.is_empty() {
+                if self.slots().next().is_some() {
                     seen.see("the pool stops with a handle out");
                 }
-                ensure(self.slots.values().all(in_hands), || "C10: stopped with work left".to_owned())
+                ensure(self.slots.iter().flatten().all(in_hands), || "C10: stopped with work left".to_owned())
             }
             Action::Note(_) => Ok(()),
         }
@@ -69,16 +64,16 @@ impl PoolWorld {
 
     pub(super) fn perform_connect(&mut self, slot: SlotId, backend: BackendId) -> Result<(), String> {
         ensure(!self.ended, || "C10: a connect after the end".to_owned())?;
-        ensure(!self.slots.contains_key(&slot), || format!("C4: {slot:?} connects but exists"))?;
-        ensure(self.slots.len() < self.size.slots, || {
-            format!("C7: {} slots, and one more opens", self.slots.len())
+        ensure(self.slots[slot.0 as usize].is_none(), || format!("C4: {slot:?} connects but exists"))?;
+        ensure(self.slots().count() < self.size.slots, || {
+            format!("C7: {} slots, and one more opens", self.slots().count())
         })?;
-        let of = self.slots.values().filter(|slot| slot.backend == backend).count();
+        let of = self.slots.iter().flatten().filter(|slot| slot.backend == backend).count();
         let max_count = self.machine.policy().set_config.max_count;
         ensure(of < max_count, || format!("C7: {of} slots of {backend:?}, and one more opens"))?;
         ensure(self.wanted(backend), || format!("C5: {backend:?} is dialled but not wanted"))?;
         let operation = Some((Operation::Connect, false));
-        self.slots.insert(slot, SlotModel { backend, operation, place: Place::Away });
+        self.slots[slot.0 as usize] = Some(SlotModel { backend, operation, place: Place::Away });
         Ok(())
     }
 
@@ -86,7 +81,8 @@ impl PoolWorld {
         ensure(!self.ended || operation == Operation::Close, || {
             format!("C10: {operation:?} starts after the end")
         })?;
-        let model = self.slots.get_mut(&slot).ok_or("C4: an operation on a slot that does not exist")?;
+        let model =
+            self.slots[slot.0 as usize].as_mut().ok_or("C4: an operation on a slot that does not exist")?;
         ensure(model.operation.is_none(), || {
             format!("C4: {operation:?} starts on {slot:?} beside {:?}", model.operation)
         })?;
@@ -104,7 +100,7 @@ impl PoolWorld {
         slot: SlotId,
         ticket: Ticket,
         event: &Event,
-        seen: &mut Sometimes,
+        seen: &mut Seen,
     ) -> Result<(), String> {
         ensure(!self.ended, || "C10: a grant after the end".to_owned())?;
         let at_once = *event == Event::Claim { claim, deadline: ticket.deadline };
@@ -118,7 +114,7 @@ impl PoolWorld {
         ensure(!self.claims.iter().any(overtakes), || {
             format!("C12: {claim:?} overtakes somebody who waits")
         })?;
-        let backend = self.slots.get(&slot).ok_or("C5: a slot is granted that does not exist")?.backend;
+        let backend = self.slots[slot.0 as usize].ok_or("C5: a slot is granted that does not exist")?.backend;
         let wanted = self.wanted(backend);
         let model = self.model(slot);
         ensure(model.operation.is_none() && model.place == Place::Shelf && wanted, || {
@@ -143,7 +139,7 @@ impl PoolWorld {
         Ok(())
     }
 
-    fn perform_revoke(&mut self, claim: ClaimId, slot: SlotId, seen: &mut Sometimes) -> Result<(), String> {
+    fn perform_revoke(&mut self, claim: ClaimId, slot: SlotId, seen: &mut Seen) -> Result<(), String> {
         let place = self.model(slot).place;
         if let Place::Acquiring { claim: of, ticket, told: false, denied: false } = place
             && of == claim
@@ -171,7 +167,7 @@ impl PoolWorld {
                 ensure(self.ended, || format!("C5: {claim:?} is denied without waiting"))?;
             }
             ClaimModel::Acquiring if self.ended => {
-                for slot in self.slots.values_mut() {
+                for slot in self.slots.iter_mut().flatten() {
                     if let Place::Acquiring { claim: of, ticket, told, denied: false } = slot.place
                         && of == claim
                     {
@@ -196,8 +192,8 @@ impl PoolWorld {
                 self.claims[index] = ClaimModel::Waiting(arrival);
             }
         }
-        for (slot, model) in &self.slots {
-            let kind = self.machine.slot_kind(*slot);
+        for (slot, model) in self.slots() {
+            let kind = self.machine.slot_kind(slot);
             let kind = kind.ok_or_else(|| format!("C3: {slot:?} is forgotten with {model:?}"))?;
             let fits = match kind {
                 SlotKind::Connecting => model.operation == Some((Operation::Connect, false)),
@@ -213,8 +209,8 @@ impl PoolWorld {
             ensure(fits, || format!("C3: {slot:?} is {kind:?}, but in truth {model:?}"))?;
         }
         let known = self.machine.wanted().total() + self.machine.draining().total();
-        ensure(known as usize == self.slots.len(), || {
-            format!("C3: the machine knows {known} slots of {}", self.slots.len())
+        ensure(known as usize == self.slots().count(), || {
+            format!("C3: the machine knows {known} slots of {}", self.slots().count())
         })
     }
 
@@ -228,15 +224,16 @@ impl PoolWorld {
         if self.ended {
             let without = self.claims.iter().any(|claim| *claim != ClaimModel::Free);
             ensure(!without, || format!("C10: somebody is left waiting: {:?}", self.claims))?;
-            let working = self
-                .slots
-                .values()
-                .any(|slot| slot.operation.is_some() || matches!(slot.place, Place::Shelf | Place::Seat(..)));
+            let working =
+                self.slots.iter().flatten().any(|slot| {
+                    slot.operation.is_some() || matches!(slot.place, Place::Shelf | Place::Seat(..))
+                });
             ensure(working || self.stopped, || "C10: nothing is left to do, but no stop".to_owned())?;
         } else if self.waiting() > 0 {
-            let views: Vec<_> = self.machine.census().collect();
-            let sound = views.iter().any(|view| view.in_set && !view.suspect && view.counts.connected() > 0);
-            let idle = views.iter().find(|view| {
+            let mut views = self.machine.census();
+            let sound =
+                self.machine.census().any(|view| view.in_set && !view.suspect && view.counts.connected() > 0);
+            let idle = views.find(|view| {
                 view.in_set && (!view.suspect || !sound) && view.counts.of(SlotKind::Unclaimed) > 0
             });
             ensure(idle.is_none(), || format!("C6: somebody waits beside {idle:?}"))?;
@@ -244,24 +241,24 @@ impl PoolWorld {
         Ok(())
     }
 
-    pub(super) fn notice(&self, seen: &mut Sometimes) {
-        let running = |wanted| self.slots.values().any(|slot| slot.operation == Some((wanted, false)));
+    pub(super) fn notice(&self, seen: &mut Seen) {
+        let running =
+            |wanted| self.slots.iter().flatten().any(|slot| slot.operation == Some((wanted, false)));
         if running(Operation::Close) && running(Operation::Connect) {
             seen.see("a close is pending while another slot connects");
         }
-        let views: Vec<_> = self.machine.census().collect();
-        if views.iter().any(|view| view.failures > 0 && view.counts.connected() > 0) {
+        if self.machine.census().any(|view| view.failures > 0 && view.counts.connected() > 0) {
             seen.see("a probe succeeds");
         }
-        let full = self.slots.len() == self.size.slots;
+        let full = self.slots().count() == self.size.slots;
         if full
             && running(Operation::Close)
-            && views.iter().any(|view| view.in_set && view.counts.total() == 0)
+            && self.machine.census().any(|view| view.in_set && view.counts.total() == 0)
         {
             seen.see("a slot is moved at the cap");
         }
         if self.waiting() > 0
-            && views.iter().any(|view| view.in_set && view.counts.of(SlotKind::Unclaimed) > 0)
+            && self.machine.census().any(|view| view.in_set && view.counts.of(SlotKind::Unclaimed) > 0)
         {
             seen.see("a suspect is passed over");
         }

@@ -1,37 +1,67 @@
 //! Every interleaving of small worlds: C1 to C13 on every edge.
 
-use qorb_tests::explore::{Report, Sometimes, explore};
-use qorb_tests::pool_world::{Freedom, PoolWorld, SOMETIMES, Size};
+use std::fs;
 
-/// Things that one slot and one backend are too small for.
-const LARGER: [&str; 3] = [
-    "a close is pending while another slot connects",
-    "a slot is moved at the cap",
-    "a suspect is passed over",
-];
+use qorb_tests::explore::Report;
+use qorb_tests::pool_world::{Freedom, Seen, Size, walk};
 
+/// Walks a world, to its end or up to so many states.
 #[expect(clippy::print_stdout, reason = "the size of what was explored is a result")]
-fn walk(size: Size, limit: usize) -> Report {
-    let report = explore(&PoolWorld::new(size, Freedom::ALL), Sometimes::new(SOMETIMES), limit);
+fn explored(size: Size, freedom: Freedom, limit: usize, seen: Seen) -> Report<Seen> {
+    let report = walk(size, freedom, limit, seen, |_| {});
     if let Some(violation) = report.violation {
-        panic!("{}\n\n{}", violation.rule, violation.transcript);
+        panic!("{violation}");
     }
-    println!(
-        "{size:?}: {} states, {} transitions, {} deep, complete: {}, {:?}",
-        report.states, report.transitions, report.depth, report.complete, report.took
-    );
+    println!("{size:?}: {}", report.progress);
     report
 }
 
-#[test]
-fn every_interleaving_of_one_backend_one_slot_and_two_claims_keeps_the_contract() {
-    let report = walk(Size { backends: 1, slots: 1, claims: 2 }, 1_000_000);
+fn every_state_of(size: Size, freedom: Freedom, seen: Seen) -> Seen {
+    let report = explored(size, freedom, usize::MAX, seen);
     assert!(report.complete, "the world is finite");
-    assert_eq!(report.sometimes.missing(), LARGER, "never happened");
+    report.seen
 }
 
+/// The rows of the table of slot states in the readme.
+fn documented() -> Vec<String> {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.adoc");
+    let readme = fs::read_to_string(readme).expect("there is a readme");
+    let (_, table) = readme.split_once("// tag::slot-states[]").expect("the table begins");
+    let (table, _) = table.split_once("// end::slot-states[]").expect("the table ends");
+    table.lines().filter(|line| line.starts_with("| ")).skip(1).map(str::to_owned).collect()
+}
+
+/// The one with everything: sets that change, failures, hangs, `on_acquire`, deadlines and the end.
 #[test]
-fn two_backends_two_slots_and_two_claims_keep_the_contract_breadth_first() {
-    let report = walk(Size { backends: 2, slots: 2, claims: 2 }, 60_000);
-    assert_eq!(report.sometimes.missing(), LARGER[2..], "never happened");
+fn two_backends_two_slots_and_two_claims_keep_the_contract_in_every_interleaving() {
+    let size = Size { backends: 2, slots: 2, slots_of_one: 1, claims: 2 };
+    let freedom = Freedom { hasty: false, ..Freedom::ALL };
+    let seen = every_state_of(size, freedom, Seen::default());
+    assert_eq!(seen.missing(), ["a slot is moved at the cap", "a suspect is passed over"], "never happened");
+    let documented = documented();
+    for row in seen.table() {
+        let (states, causes) = row.rsplit_once(" | ").expect("the causes are the last cell");
+        let known = documented.iter().find_map(|row| row.strip_prefix(&format!("{states} | ")));
+        let known = known.unwrap_or_else(|| panic!("the readme lacks {row}"));
+        assert!(causes.split("; ").all(|cause| known.split("; ").any(|other| other == cause)), "{row}");
+    }
+}
+
+/// Each free where the one with everything is not: two slots of one backend, claims that are now or
+/// never, slots that are moved at the cap, suspects that are passed over.
+#[test]
+fn other_worlds_keep_it_too_and_the_readme_has_the_table_of_slot_states() {
+    let one_slot = Size { backends: 1, slots: 1, slots_of_one: 1, claims: 2 };
+    let one_backend = Size { backends: 1, slots: 2, slots_of_one: 2, claims: 2 };
+    let moving = Size { backends: 2, slots: 2, slots_of_one: 2, claims: 2 };
+    let wider = Size { backends: 2, slots: 3, slots_of_one: 2, claims: 3 };
+    let steady = Freedom { membership: false, acquire: false, ..Freedom::ALL };
+    let plain = Freedom { shutdown: false, deadlines: false, hasty: false, ..steady };
+    let seen = every_state_of(one_slot, Freedom::ALL, Seen::default());
+    let seen = every_state_of(one_backend, Freedom::ALL, seen);
+    let seen = every_state_of(moving, steady, seen);
+    let seen = explored(wider, plain, 100_000, seen).seen;
+    assert_eq!(seen.missing(), [""; 0], "never happened");
+    let table = seen.table();
+    assert_eq!(table, documented(), "the table for the readme:\n{}\n", table.join("\n"));
 }
