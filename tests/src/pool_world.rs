@@ -1,12 +1,14 @@
 //! An honest embedder of the pool machine, free to let anything happen, that checks the contract on
 //! every edge.
 
+mod model;
 mod next;
 mod rules;
 mod seen;
 
 use std::fmt::Write as _;
 use std::rc::Rc;
+use std::time::Duration;
 
 use qorb_core::dice::Dice;
 use qorb_core::digest::Digest;
@@ -15,77 +17,10 @@ use qorb_core::pool::{
     Ticket, transcript_event,
 };
 use qorb_core::{Backend, Machine, Timestamp};
-use std::time::Duration;
 
+use self::model::{ClaimModel, Operation, Place, SlotModel};
 pub use self::seen::{SOMETIMES, Seen};
 use crate::explore::{Progress, Report, World, explore};
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Operation {
-    Connect,
-    Check,
-    Recycle,
-    Close,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
-    /// There is none, or the operation has it.
-    Away,
-    Shelf,
-    Seat(ClaimId, Ticket),
-    /// In a claimer's hands, `on_acquire` not polled yet.
-    Fresh(Ticket),
-    /// In a claimer's hands for good.
-    Claimer,
-    Acquiring {
-        claim: ClaimId,
-        ticket: Ticket,
-        told: bool,
-        denied: bool,
-    },
-}
-
-impl Place {
-    /// The arrival number of a claim that may have to queue again.
-    fn arrival(self) -> Option<u64> {
-        match self {
-            Self::Fresh(ticket) | Self::Acquiring { ticket, .. } => Some(ticket.arrival),
-            Self::Away | Self::Shelf | Self::Seat(..) | Self::Claimer => None,
-        }
-    }
-
-    fn is_in_hand(self) -> bool {
-        matches!(self, Self::Fresh(_) | Self::Claimer | Self::Acquiring { .. })
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct SlotModel {
-    backend: BackendId,
-    operation: Option<(Operation, bool)>,
-    place: Place,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum ClaimModel {
-    Free,
-    Asking(u64),
-    Waiting(u64),
-    Granted(u64),
-    Revoked(u64),
-    Acquiring,
-}
-
-impl ClaimModel {
-    /// The arrival number of a claim that the machine knows, but for one in `on_acquire`.
-    fn arrival(self) -> Option<u64> {
-        match self {
-            Self::Waiting(arrival) | Self::Granted(arrival) | Self::Revoked(arrival) => Some(arrival),
-            Self::Free | Self::Asking(_) | Self::Acquiring => None,
-        }
-    }
-}
 
 /// What must come about in the end: everybody behaves, or only one backend does and the others answer
 /// nothing.
