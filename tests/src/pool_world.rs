@@ -14,7 +14,7 @@ use qorb_core::dice::Dice;
 use qorb_core::digest::Digest;
 use qorb_core::pool::{
     Action, BackendId, ClaimId, Event, Line, Pace, Policy, PoolMachine, Return, SetConfig, SlotId, SlotKind,
-    Ticket, transcript_event,
+    transcript_event,
 };
 use qorb_core::{Backend, Machine, Timestamp};
 
