@@ -95,9 +95,9 @@ impl PoolMachine {
         );
         let listed =
             || set.idle.iter(|id| self.slots.at(SlotId(id)).idle).map(|id| self.slots.at(SlotId(id)));
-        let since = |slot: &Slot| match slot.state {
-            SlotState::Unclaimed { since } if slot.backend == backend => Some(since),
-            _ => None,
+        let since = |slot: &Slot| {
+            let SlotState::Unclaimed { since } = slot.state else { return None };
+            (slot.backend == backend).then_some(since)
         };
         ensure!(
             listed().count() == idle && listed().all(|slot| since(slot).is_some()),

@@ -1,7 +1,11 @@
 //! Every interleaving of small worlds: C1 to C13 on every edge.
 
 use std::fs;
+use std::time::Duration;
 
+use qorb_core::dice::Dice;
+use qorb_core::pool::{ClaimId, Event, Failure, Policy, PoolMachine, Return, SetConfig, SlotId};
+use qorb_core::{Backend, Machine, Timestamp};
 use qorb_tests::explore::Report;
 use qorb_tests::pool_world::{Freedom, Seen, Size, walk};
 
@@ -51,4 +55,36 @@ fn every_interleaving_of_small_worlds_keeps_the_contract_and_the_readme_has_the_
     assert_eq!(seen.missing(), [""; 0], "never happened");
     let table = seen.table();
     assert_eq!(table, documented(), "the table for the readme:\n{}\n", table.join("\n"));
+}
+
+#[test]
+fn a_backends_timer_that_rings_for_a_failure_long_forgiven_makes_no_plan() {
+    let (second, never) = (Duration::from_secs(1), Duration::MAX);
+    let set_config = SetConfig {
+        min_connection_backoff: second,
+        max_connection_backoff: second,
+        spread: Duration::ZERO,
+        health_interval: never,
+        ..SetConfig::default()
+    };
+    let policy = Policy { spares_wanted: 1, rebalance_interval: never, set_config, ..Policy::default() };
+    let mut pool = PoolMachine::new(policy, &Dice::Fixed, Timestamp::EPOCH).expect("the policy is valid");
+    let (slot, claim, deadline) = (SlotId(0), ClaimId(0), Timestamp::NEVER);
+    let backend = Backend::new("b0", ([127, 0, 0, 1], 1000).into());
+    let story = [
+        (0, Event::Backends(vec![backend])),
+        (0, Event::Connected(slot, Err(Failure::Error))),
+        (500, Event::Tick),
+        (500, Event::Connected(slot, Ok(()))),
+        (500, Event::Claim { claim, deadline }),
+        (500, Event::Returned(slot, Return::Intact)),
+    ];
+    let mut out = Vec::new();
+    for (millis, event) in story {
+        pool.handle(Timestamp::from_millis(millis), event, &mut out);
+    }
+    let due = pool.deadline().expect("the timer of the forgiven failure is not stopped");
+    out.clear();
+    pool.handle(due, Event::Tick, &mut out);
+    assert_eq!(out, [], "at {due}");
 }
