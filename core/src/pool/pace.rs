@@ -7,6 +7,7 @@ use core::time::Duration;
 /// A value rather than constants, so that the explorer can choose one in which all times are multiples of
 /// each other; everybody else has [`Pace::USUAL`].
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Pace {
     /// How long a claimer may leave its grant unfetched before the next one gets it.
     pub fetch_timeout: Duration,
