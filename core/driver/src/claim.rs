@@ -70,7 +70,7 @@ enum Phase<K: Connector> {
 /// What a step leads to.
 enum Found<K: Connector> {
     Nothing,
-    Granted(Link<K>, Ticket),
+    Granted(Link<K>),
     Acquired(Link<K>),
     Denied(Refusal),
 }
@@ -87,14 +87,13 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         }
         let mut state = self.shared.lock();
         self.begin(&mut state);
-        let Some((link, arrival)) = state.hand_out(self.number, || self.shared.runtime.now()) else {
+        let Some(link) = state.hand_out(self.number, || self.shared.runtime.now()) else {
             drop(state);
             return self.queue(cx.waker().clone());
         };
         drop(state);
         self.phase = Phase::Over;
-        // Its deadline counts from the first look at the clock, should `on_acquire` take its time.
-        Found::Granted(link, Ticket { arrival, deadline: Timestamp::NEVER, failures: 0 })
+        Found::Granted(link)
     }
 
     /// The claim begins, for people.
@@ -124,11 +123,11 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
             state.handle_for(me, now, Event::Claim { claim, deadline }, &mut effects)
         };
         let (found, spare) = match answer {
-            Some(Answer::Granted(link, ticket)) => {
+            Some(Answer::Granted(link)) => {
                 let away = Away::at_once(self.number, now);
                 Self::granted_at_once(&mut state, now, claim, link.held.slot, away, &mut effects);
                 self.phase = Phase::Over;
-                (Found::Granted(link, ticket), Some(waker))
+                (Found::Granted(link), Some(waker))
             }
             Some(Answer::Denied(refusal)) => {
                 self.phase = Phase::Over;
@@ -152,9 +151,8 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
 
     /// Takes a seat, the one that the roll named.
     fn sit(&self, state: &mut State<K>, claim: ClaimId, sitting: Sitting<K>, waker: Option<Waker>) {
-        state.roll.take(claim);
         let since = self.since.unwrap_or(state.machine.latest());
-        *self.shared.seats.at(claim) = Seat { sitting, waker, number: self.number, since };
+        state.sit(claim, Seat { sitting, waker, number: self.number, since });
     }
 
     /// The claim has a connection in the same call in which it asked.
@@ -177,9 +175,9 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
     /// has its eye on it. Only a claim that finds nothing needs its waker cloned, and that is not done
     /// under a lock.
     fn look(&mut self, seat: ClaimId, cx: &Context<'_>) -> Found<K> {
-        if let Some((link, ticket)) = self.shared.seats.fetch(seat) {
+        if let Some(link) = self.shared.cells.take(seat) {
             self.phase = Phase::Over;
-            return Found::Granted(link, ticket);
+            return Found::Granted(link);
         }
         let mut waker = None;
         loop {
@@ -187,17 +185,14 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
             let mut effects = Effects::new();
             let mut state = self.shared.lock();
             // A claimer that is here is not too late for what the machine has not taken back yet.
-            if !matches!(self.shared.seats.at(seat).sitting, Sitting::Kept(..)) {
+            if !matches!(state.seat(seat).sitting, Sitting::Kept(_)) {
                 state.catch_up(now, &mut effects);
             }
-            let mut place = self.shared.seats.at(seat);
+            let place = state.seat(seat);
             if matches!(place.sitting, Sitting::Revoked) {
                 place.sitting = Sitting::Waiting;
                 debug_assert!(place.waker.is_none(), "it was woken for the grant it slept through");
-                drop(place);
                 state.handle(now, Event::Resume(seat), &mut effects);
-            } else {
-                drop(place);
             }
             let (found, spare) = self.examine(&mut state, seat, &mut waker);
             drop(state);
@@ -218,7 +213,7 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         seat: ClaimId,
         waker: &mut Option<Waker>,
     ) -> (Option<Found<K>>, Option<Waker>) {
-        let mut place = self.shared.seats.at(seat);
+        let place = state.seat(seat);
         if matches!(place.sitting, Sitting::Waiting) {
             let Some(waker) = waker.take() else { return (None, None) };
             self.phase = Phase::Seated(seat);
@@ -226,23 +221,17 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         }
         self.phase = Phase::Over;
         let (sitting, stale) = place.leave();
-        drop(place);
         debug_assert!(stale.is_none(), "its waker was used when its seat was taken");
-        let found = match sitting {
-            Sitting::Granted(link, ticket) | Sitting::Kept(link, ticket) => {
+        let found = match state.grant_of(seat, sitting) {
+            Ok(link) => {
                 state.tell_fetched(seat, link.held.slot);
-                Found::Granted(link, ticket)
+                Found::Granted(link)
             }
-            Sitting::Denied(refusal) => {
+            Err(Sitting::Denied(refusal)) => {
                 state.roll.release(seat);
-                Found::Denied(refusal)
+                Found::Denied(*refusal)
             }
-            Sitting::Free
-            | Sitting::Waiting
-            | Sitting::Fetched(_)
-            | Sitting::Revoked
-            | Sitting::Acquiring
-            | Sitting::Overdue => unreachable!("no claim waits on such a seat"),
+            Err(_) => unreachable!("no claim waits on such a seat"),
         };
         (Some(found), None)
     }
@@ -304,7 +293,7 @@ impl<K: Connector, R: Runtime> Future for Claim<'_, K, R> {
         loop {
             found = match found {
                 Found::Nothing => return Poll::Pending,
-                Found::Granted(link, ticket) => this.acquire(link, ticket, cx),
+                Found::Granted(link) => this.acquire(link, cx),
                 Found::Denied(refusal) => return Poll::Ready(Err(this.denied(refusal))),
                 Found::Acquired(link) => {
                     probes::claim_done(&this.shared.name, this.number, link.held.serial);
@@ -324,11 +313,11 @@ impl<K: Connector, R: Runtime> Drop for Claim<'_, K, R> {
                 let mut effects = Effects::new();
                 let mut state = self.shared.lock();
                 state.catch_up(now, &mut effects);
-                let (sitting, waker) = self.shared.seats.at(seat).leave();
+                let (sitting, waker) = state.seat(seat).leave();
                 let denied = matches!(sitting, Sitting::Denied(_));
                 state.tally.cancelled += u64::from(!denied);
                 probes::claim_cancelled(&self.shared.name, self.number);
-                if let Sitting::Granted(link, _) | Sitting::Kept(link, _) = sitting {
+                if let Ok(link) = state.grant_of(seat, sitting) {
                     let slot = link.held.slot;
                     state.unseat(seat, Place::Resting(link), slot);
                 }
@@ -348,7 +337,7 @@ impl<K: Connector, R: Runtime> Drop for Claim<'_, K, R> {
                 // given to another.
                 let mut state = self.shared.lock();
                 state.catch_up(now, &mut effects);
-                let (sitting, waker) = self.shared.seats.at(seat).leave();
+                let (sitting, waker) = state.seat(seat).leave();
                 state.tally.cancelled += u64::from(!matches!(sitting, Sitting::Denied(_)));
                 probes::claim_cancelled(&self.shared.name, self.number);
                 state.uncount(slot);

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use qorb_core::Backend;
-use qorb_core::pool::{Failure, SlotId};
+use qorb_core::pool::{Failure, SlotId, Ticket};
+use qorb_core::{Backend, Timestamp};
 
 use crate::connector::Connector;
 use crate::error::{Panicked, SharedError};
@@ -73,6 +73,8 @@ pub(crate) struct Held<K: Connector> {
     pub(crate) slot: SlotId,
     /// The slot's number for people.
     pub(crate) serial: u64,
+    /// Of the claim that has it, or had it last.
+    pub(crate) ticket: Ticket,
     /// Made when it is needed first, and away while the connection is on it. Only ever reached through
     /// `&mut`; the mutex makes a handle `Sync` although a future is not.
     bench: Mutex<Option<Box<dyn Bench<K>>>>,
@@ -114,8 +116,9 @@ impl<K: Connector> Link<K> {
         slot: SlotId,
         serial: u64,
     ) -> Self {
-        let bench = Mutex::new(None);
-        Self { held: Box::new(Held { connection, connector, record, slot, serial, bench }) }
+        let (ticket, bench) =
+            (Ticket { arrival: 0, deadline: Timestamp::NEVER, failures: 0 }, Mutex::new(None));
+        Self { held: Box::new(Held { connection, connector, record, slot, serial, ticket, bench }) }
     }
 
     /// Lets the connector do what it can do on the spot: a method whose future has no state, as those that

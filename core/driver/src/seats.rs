@@ -1,16 +1,17 @@
 //! Where claims without a connection sit: one seat for each, under the number that the machine knows.
 //!
-//! Each seat has a lock of its own, so that a claimer takes its grant without the pool's. Who holds both took
-//! the pool's first.
+//! A seat is under the pool's lock, but for the cell in which a grant is laid: the claimer takes it from there
+//! without.
 
 use std::mem;
 use std::sync::OnceLock;
 use std::task::Waker;
 
-use parking_lot::{Mutex, MutexGuard};
+use crossbeam_utils::CachePadded;
+use crossbeam_utils::atomic::AtomicCell;
 
 use qorb_core::Timestamp;
-use qorb_core::pool::{ClaimId, Denial, SlotId, Ticket};
+use qorb_core::pool::{ClaimId, Denial};
 
 use crate::connector::Connector;
 use crate::error::SharedError;
@@ -33,12 +34,10 @@ pub(crate) enum Sitting<K: Connector> {
     Free,
     /// Nothing yet.
     Waiting,
-    /// A connection that is not fetched yet.
-    Granted(Link<K>, Ticket),
+    /// A connection, in the cell of this seat until the claimer takes it.
+    Granted,
     /// The same, but the machine may be about to take it back: it is fetched under the pool's lock.
-    Kept(Link<K>, Ticket),
-    /// The claimer took its grant of this slot, and the machine was not told.
-    Fetched(SlotId),
+    Kept(Link<K>),
     /// It came too late for its grant.
     Revoked,
     /// Its `on_acquire` is pending; the claimer has the connection.
@@ -46,28 +45,13 @@ pub(crate) enum Sitting<K: Connector> {
     /// Its `on_acquire` has to be given up.
     Overdue,
     /// It gets nothing.
-    Denied(Refusal),
+    Denied(Box<Refusal>),
 }
 
 impl<K: Connector> Seat<K> {
-    fn free() -> Self {
-        Self { sitting: Sitting::Free, waker: None, number: 0, since: Timestamp::EPOCH }
-    }
-
-    /// Frees the seat and hands out what was on it, to be dropped outside all locks.
+    /// Frees the seat and hands out what was on it, to be dropped outside the lock.
     pub(crate) fn leave(&mut self) -> (Sitting<K>, Option<Waker>) {
         (mem::replace(&mut self.sitting, Sitting::Free), self.waker.take())
-    }
-}
-
-impl<K: Connector> Sitting<K> {
-    /// Lets a grant not be fetched from now on without the pool's lock.
-    pub(crate) fn keep(&mut self) {
-        if let Self::Granted(..) = self
-            && let Self::Granted(link, ticket) = mem::replace(self, Self::Free)
-        {
-            *self = Self::Kept(link, ticket);
-        }
     }
 }
 
@@ -79,45 +63,44 @@ pub(crate) struct Refusal {
     pub(crate) source: Option<SharedError>,
 }
 
-/// The seats themselves, in rows that never move, each twice as long as the one before.
-pub(crate) struct Seats<K: Connector> {
+/// Where grants are laid for their claimers: a cell for each seat, in rows that never move, each twice as
+/// long as the one before.
+pub(crate) struct Cells<K: Connector> {
     rows: [OnceLock<Row<K>>; ROWS],
 }
 
-type Row<K> = Box<[Desk<K>]>;
-
-/// A seat behind its lock, on lines of the cache that are its own.
-#[repr(align(64))]
-struct Desk<K: Connector>(Mutex<Seat<K>>);
+type Row<K> = Box<[CachePadded<AtomicCell<Option<Link<K>>>>]>;
 
 /// Enough for every number there is.
 const ROWS: usize = (u32::BITS - FIRST.ilog2()) as usize;
-/// Seats in the first row.
+/// Cells in the first row.
 const FIRST: u64 = 16;
 
-impl<K: Connector> Seats<K> {
+impl<K: Connector> Cells<K> {
     pub(crate) fn new() -> Self {
         Self { rows: [const { OnceLock::new() }; ROWS] }
     }
 
-    pub(crate) fn at(&self, claim: ClaimId) -> MutexGuard<'_, Seat<K>> {
+    /// Takes the grant that lies there for this claim.
+    #[inline]
+    pub(crate) fn take(&self, claim: ClaimId) -> Option<Link<K>> {
+        self.at(claim).take()
+    }
+
+    /// Lays down a grant for this claim, whose cell is empty.
+    #[inline]
+    pub(crate) fn lay(&self, claim: ClaimId, link: Link<K>) {
+        let before = self.at(claim).swap(Some(link));
+        debug_assert!(before.is_none(), "C5: a claim has one grant at a time");
+    }
+
+    #[inline]
+    fn at(&self, claim: ClaimId) -> &AtomicCell<Option<Link<K>>> {
         let place = u64::from(claim.0) + FIRST;
         let length = 1 << place.ilog2();
         let row = &self.rows[(length / FIRST).ilog2() as usize];
-        let row = row.get_or_init(|| (0..length).map(|_| Desk(Mutex::new(Seat::free()))).collect());
-        row[(place - length) as usize].0.lock()
-    }
-
-    /// Takes the grant that lies on a seat, if that may be done without the pool's lock.
-    #[inline]
-    pub(crate) fn fetch(&self, claim: ClaimId) -> Option<(Link<K>, Ticket)> {
-        let mut seat = self.at(claim);
-        let Sitting::Granted(link, _) = &seat.sitting else { return None };
-        let fetched = Sitting::Fetched(link.held.slot);
-        let Sitting::Granted(link, ticket) = mem::replace(&mut seat.sitting, fetched) else {
-            unreachable!("it was looked at")
-        };
-        Some((link, ticket))
+        let row = row.get_or_init(|| (0..length).map(|_| CachePadded::new(AtomicCell::new(None))).collect());
+        &row[(place - length) as usize]
     }
 }
 

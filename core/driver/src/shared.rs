@@ -18,7 +18,7 @@ use crate::error::SharedError;
 use crate::link::{Errand, Link, contain};
 use crate::operation::{self, End, Kind};
 use crate::runtime::Runtime;
-use crate::seats::Seats;
+use crate::seats::Cells;
 use crate::state::State;
 
 /// A pool, as its clones, handles, operations and background tasks share it.
@@ -34,8 +34,8 @@ pub(crate) struct Shared<K: Connector, R: Runtime> {
     pub(crate) listening: Arc<Cancel>,
     /// Tells the resolver that nothing works.
     pub(crate) needing: Arc<Cancel>,
-    /// Where claims wait: a grant is taken from there without the lock.
-    pub(crate) seats: Arc<Seats<K>>,
+    /// Where claims find their grants, without the lock.
+    pub(crate) cells: Arc<Cells<K>>,
     /// A hint that claims wait, so that the next one comes prepared to.
     pub(crate) crowded: AtomicBool,
     state: Apart<Mutex<State<K>>>,
@@ -50,15 +50,15 @@ struct Apart<T>(T);
 
 impl<K: Connector, R: Runtime> Shared<K, R> {
     pub(crate) fn new(name: Arc<str>, machine: PoolMachine, connector: K, runtime: R) -> Self {
-        let seats = Arc::new(Seats::new());
-        let state = State::new(Arc::clone(&name), machine, Arc::clone(&seats));
+        let cells = Arc::new(Cells::new());
+        let state = State::new(Arc::clone(&name), machine, Arc::clone(&cells));
         Self {
             runtime,
             connector: Arc::new(connector),
             name,
             listening: Arc::default(),
             needing: Arc::default(),
-            seats,
+            cells,
             crowded: AtomicBool::new(false),
             state: Apart(Mutex::new(state)),
         }

@@ -4,9 +4,7 @@ use std::mem;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use qorb_core::pool::{
-    Action, BackendId, ClaimId, Denial, Event, Failure, PoolMachine, SlotId, SlotKind, Ticket,
-};
+use qorb_core::pool::{Action, BackendId, ClaimId, Denial, Event, Failure, PoolMachine, SlotId, SlotKind};
 use qorb_core::{Machine, Timestamp};
 
 use crate::alarm::Alarm;
@@ -17,7 +15,7 @@ use crate::link::{Chore, Link, Record};
 use crate::onlookers::Onlookers;
 use crate::operation::Kind;
 use crate::probes;
-use crate::seats::{Refusal, Roll, Seats, Sitting};
+use crate::seats::{Cells, Refusal, Roll, Seat, Sitting};
 use crate::stats::Tally;
 use crate::told::Told;
 
@@ -31,7 +29,9 @@ pub(crate) struct State<K: Connector> {
     /// By [`SlotId`].
     pub(crate) shelf: Vec<Berth<K>>,
     /// By [`ClaimId`].
-    pub(crate) seats: Arc<Seats<K>>,
+    pub(crate) seats: Vec<Seat<K>>,
+    /// By [`ClaimId`].
+    pub(crate) cells: Arc<Cells<K>>,
     pub(crate) roll: Roll,
     /// By [`BackendId`].
     pub(crate) backends: Vec<Option<Entry>>,
@@ -126,17 +126,18 @@ pub(crate) struct Entry {
 
 /// What a claim is told in the same call in which it asks.
 pub(crate) enum Answer<K: Connector> {
-    Granted(Link<K>, Ticket),
+    Granted(Link<K>),
     Denied(Refusal),
 }
 impl<K: Connector> State<K> {
-    pub(crate) fn new(name: Arc<str>, machine: PoolMachine, seats: Arc<Seats<K>>) -> Self {
+    pub(crate) fn new(name: Arc<str>, machine: PoolMachine, cells: Arc<Cells<K>>) -> Self {
         Self {
             name,
             machine: Told::new(machine),
             out: Vec::new(),
             shelf: Vec::new(),
-            seats,
+            seats: Vec::new(),
+            cells,
             roll: Roll::default(),
             backends: Vec::new(),
             alarm: Alarm::default(),
@@ -201,11 +202,11 @@ impl<K: Connector> State<K> {
     /// there until the machine has decided about it.
     fn learn_who_fetched(&mut self) {
         for claim in self.roll.granted() {
-            let mut seat = self.seats.at(claim);
-            seat.sitting.keep();
-            let fetched = if let Sitting::Fetched(slot) = seat.sitting { Some(slot) } else { None };
-            drop(seat);
-            if let Some(slot) = fetched {
+            if let Some(link) = self.cells.take(claim) {
+                self.seat(claim).sitting = Sitting::Kept(link);
+                self.roll.settle(claim);
+            } else {
+                let slot = self.machine.slot_of(claim).expect("C5: a granted claim has a slot");
                 self.tell_fetched(claim, slot);
             }
         }
@@ -237,12 +238,13 @@ impl<K: Connector> State<K> {
     ) {
         match action {
             Action::Grant { claim, slot, ticket } => {
-                let link = self.lift(slot);
+                let mut link = self.lift(slot);
+                link.held.ticket = ticket;
                 if let Some((_, number)) = mine.filter(|(id, _)| *id == claim) {
                     self.show_grant(number, slot, false);
-                    *answer = Some(Answer::Granted(link, ticket));
+                    *answer = Some(Answer::Granted(link));
                 } else {
-                    self.seat_grant(claim, link, ticket, effects);
+                    self.seat_grant(claim, link, effects);
                 }
             }
             Action::Deny(claim, denial) => {
@@ -302,14 +304,12 @@ impl<K: Connector> State<K> {
     /// Puts a denial on a claim's seat and wakes its claimer. What lay there goes: a connection whose grant
     /// is denied after all has nobody to use it.
     fn refuse(&mut self, claim: ClaimId, refusal: Refusal, effects: &mut Effects<K>) {
-        let mut seat = self.seats.at(claim);
-        let before = mem::replace(&mut seat.sitting, Sitting::Denied(refusal));
-        let waker = seat.waker.take();
-        drop(seat);
-        if let Some(waker) = waker {
+        let seat = self.seat(claim);
+        let before = mem::replace(&mut seat.sitting, Sitting::Denied(Box::new(refusal)));
+        if let Some(waker) = seat.waker.take() {
             effects.wake(waker);
         }
-        if let Sitting::Kept(link, _) = before {
+        if let Sitting::Kept(link) = before {
             self.unseat(claim, Place::Elsewhere, link.held.slot);
             effects.discard(Litter::Link(link));
         }
@@ -317,11 +317,10 @@ impl<K: Connector> State<K> {
 
     /// Takes a grant back: from the seat to the shelf, or, in `on_acquire`, by telling the claimer.
     fn revoke(&mut self, claim: ClaimId, slot: SlotId, effects: &mut Effects<K>) {
-        let mut seat = self.seats.at(claim);
+        let seat = self.seat(claim);
         let number = seat.number;
         match mem::replace(&mut seat.sitting, Sitting::Revoked) {
-            Sitting::Kept(link, _) => {
-                drop(seat);
+            Sitting::Kept(link) => {
                 self.unseat(claim, Place::Resting(link), slot);
                 probes::revoked(&self.name, number);
             }
@@ -333,14 +332,43 @@ impl<K: Connector> State<K> {
             }
             other @ (Sitting::Free
             | Sitting::Waiting
-            | Sitting::Granted(..)
-            | Sitting::Fetched(_)
+            | Sitting::Granted
             | Sitting::Revoked
             | Sitting::Overdue
             | Sitting::Denied(_)) => {
                 debug_assert!(false, "rule 5: only what the claimer cannot fetch meanwhile is taken back");
                 seat.sitting = other;
             }
+        }
+    }
+
+    /// Takes the seat that the roll named.
+    pub(crate) fn sit(&mut self, claim: ClaimId, seat: Seat<K>) {
+        self.roll.take(claim);
+        let index = claim.0 as usize;
+        if index == self.seats.len() {
+            self.seats.push(seat);
+        } else {
+            self.seats[index] = seat;
+        }
+    }
+
+    #[inline]
+    pub(crate) fn seat(&mut self, claim: ClaimId) -> &mut Seat<K> {
+        &mut self.seats[claim.0 as usize]
+    }
+
+    /// Takes the grant of a claimer that is here, or walks away, wherever it lies.
+    pub(crate) fn grant_of(&mut self, claim: ClaimId, sitting: Sitting<K>) -> Result<Link<K>, Sitting<K>> {
+        match sitting {
+            Sitting::Granted => self.cells.take(claim).ok_or(Sitting::Granted),
+            Sitting::Kept(link) => Ok(link),
+            other @ (Sitting::Free
+            | Sitting::Waiting
+            | Sitting::Revoked
+            | Sitting::Acquiring
+            | Sitting::Overdue
+            | Sitting::Denied(_)) => Err(other),
         }
     }
 

@@ -16,18 +16,16 @@ use crate::state::{Away, State, is_sampled};
 impl<K: Connector> State<K> {
     /// The connection whose turn it is, for a claim that found one at rest.
     #[inline]
-    pub(crate) fn hand_out(
-        &mut self,
-        claim: u64,
-        clock: impl FnOnce() -> Timestamp,
-    ) -> Option<(Link<K>, u64)> {
+    pub(crate) fn hand_out(&mut self, claim: u64, clock: impl FnOnce() -> Timestamp) -> Option<Link<K>> {
         let latest = self.machine.latest();
         let (slot, arrival) = self.machine.claim_at_once(latest)?;
         let since = if is_sampled(claim) { clock() } else { latest };
-        let link = self.lift(slot);
+        let mut link = self.lift(slot);
+        // Its deadline counts from the first look at the clock, should `on_acquire` take its time.
+        link.held.ticket = Ticket { arrival, deadline: Timestamp::NEVER, failures: 0 };
         self.show_grant(claim, slot, false);
         self.take_away(slot, Away::at_once(claim, since));
-        Some((link, arrival))
+        Some(link)
     }
 
     /// Takes a connection back in good order; otherwise returns it, and the machine has to be told.
@@ -35,7 +33,7 @@ impl<K: Connector> State<K> {
     pub(crate) fn take_back(
         &mut self,
         now: Timestamp,
-        link: Link<K>,
+        mut link: Link<K>,
         effects: &mut Effects<K>,
     ) -> Result<(), Link<K>> {
         let slot = link.held.slot;
@@ -49,7 +47,10 @@ impl<K: Connector> State<K> {
                 self.show_change(slot, Some(SlotKind::Unclaimed));
                 self.berth(slot).place = Place::Resting(link);
             }
-            Turn::Granted(claim, ticket) => self.seat_grant(claim, link, ticket, effects),
+            Turn::Granted(claim, ticket) => {
+                link.held.ticket = ticket;
+                self.seat_grant(claim, link, effects);
+            }
         }
         self.alarm.aim(self.machine.deadline(), effects);
         Ok(())
@@ -57,19 +58,13 @@ impl<K: Connector> State<K> {
 
     /// Puts a grant on its claim's seat, and wakes the claimer.
     #[inline]
-    pub(crate) fn seat_grant(
-        &mut self,
-        claim: ClaimId,
-        link: Link<K>,
-        ticket: Ticket,
-        effects: &mut Effects<K>,
-    ) {
+    pub(crate) fn seat_grant(&mut self, claim: ClaimId, link: Link<K>, effects: &mut Effects<K>) {
         let (slot, now) = (link.held.slot, self.machine.latest());
-        let mut seat = self.seats.at(claim);
+        let seat = self.seat(claim);
         let (number, asked) = (seat.number, seat.since);
-        seat.sitting = Sitting::Granted(link, ticket);
+        seat.sitting = Sitting::Granted;
         let waker = seat.waker.take();
-        drop(seat);
+        self.cells.lay(claim, link);
         self.roll.grant(claim);
         self.show_grant(number, slot, true);
         self.berth(slot).place = Place::Seated(claim);

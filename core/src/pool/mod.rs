@@ -284,6 +284,15 @@ impl PoolMachine {
         self.slots.get(slot.0).map(|slot| slot.state.kind())
     }
 
+    /// The slot that this claim was granted, as long as it has to be fetched or is being acquired.
+    #[must_use]
+    pub fn slot_of(&self, claim: ClaimId) -> Option<SlotId> {
+        match self.queue.get(claim)?.1 {
+            queue::Standing::Granted(slot) | queue::Standing::Acquiring(slot) => Some(slot),
+            queue::Standing::Waiting | queue::Standing::Revoked => None,
+        }
+    }
+
     /// Whether backends are known and every one of them is down: perhaps the resolver knows better by now.
     #[must_use]
     pub fn is_forsaken(&self) -> bool {

@@ -27,8 +27,8 @@ struct End<K: Connector> {
 }
 impl<K: Connector, R: Runtime> Claim<'_, K, R> {
     /// Lets the connector prepare the connection, in place.
-    pub(super) fn acquire(&mut self, mut link: Link<K>, ticket: Ticket, cx: &mut Context<'_>) -> Found<K> {
-        let slot = link.held.slot;
+    pub(super) fn acquire(&mut self, mut link: Link<K>, cx: &mut Context<'_>) -> Found<K> {
+        let (slot, ticket) = (link.held.slot, link.held.ticket);
         let progress = match link.at_once(Chore::Acquire, cx) {
             Some(outcome) => Progress::Done(link, outcome),
             None => link.start(Chore::Acquire).poll(cx),
@@ -74,11 +74,12 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
             unreachable!("only called while acquiring")
         };
         let waker = cx.waker().clone();
-        let mut place = self.shared.seats.at(seat);
+        let mut state = self.shared.lock();
+        let place = state.seat(seat);
         let wanted = matches!(place.sitting, Sitting::Acquiring);
         let overdue = matches!(place.sitting, Sitting::Overdue);
         let spare = if wanted { place.waker.replace(waker) } else { Some(waker) };
-        drop(place);
+        drop(state);
         drop(spare);
         if !wanted {
             abandon(&self.shared.runtime, errand);
@@ -118,7 +119,7 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
         let mut effects = Effects::new();
         let mut state = self.shared.lock();
         state.catch_up(now, &mut effects);
-        let mut place = self.shared.seats.at(seat);
+        let place = state.seat(seat);
         let failure = match (&place.sitting, end.failure) {
             (Sitting::Denied(_), _) => None,
             (Sitting::Acquiring, failure) => failure,
@@ -127,18 +128,16 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
         let stale = place.waker.take();
         let (found, spare) = if let Some(failure) = failure {
             place.sitting = Sitting::Waiting;
-            drop(place);
             let end = End { failure: Some(failure), ..end };
             self.requeue(&mut state, seat, end, now, waker, &mut effects)
         } else {
             let (sitting, _) = place.leave();
-            drop(place);
             let slot = end.slot;
             let (found, event) = match (sitting, end.link) {
                 (Sitting::Denied(refusal), link) => {
                     state.uncount(slot);
                     state.put_back(now, slot, link.map_or(Place::Elsewhere, Place::Resting));
-                    (Found::Denied(refusal), Event::Returned(slot, Return::Abandoned))
+                    (Found::Denied(*refusal), Event::Returned(slot, Return::Abandoned))
                 }
                 (_, Some(link)) => (Found::Acquired(link), Event::Acquired(slot)),
                 (_, None) => unreachable!("an on_acquire that passed brings its connection"),
@@ -192,13 +191,13 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
         probes::claim_acquire_failed(&self.shared.name, self.number, failure);
         let event = Event::AcquireFailed { slot, claim: seat, ticket, failure };
         state.handle(now, event, effects);
-        let mut place = self.shared.seats.at(seat);
+        let place = state.seat(seat);
         let denied = matches!(place.sitting, Sitting::Denied(_));
+        let waiting = matches!(place.sitting, Sitting::Waiting);
         let took_its_time = failure == Failure::TimedOut && !denied;
-        if self.never_waits(state) && (took_its_time || matches!(place.sitting, Sitting::Waiting)) {
-            let (sitting, stale) = place.leave();
-            drop(place);
-            if let Sitting::Granted(link, _) | Sitting::Kept(link, _) = sitting {
+        if self.never_waits(state) && (took_its_time || waiting) {
+            let (sitting, stale) = state.seat(seat).leave();
+            if let Ok(link) = state.grant_of(seat, sitting) {
                 let slot = link.held.slot;
                 state.unseat(seat, Place::Resting(link), slot);
             }
@@ -206,7 +205,6 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
             state.roll.release(seat);
             return (Found::Denied(state.refusal(Denial::AcquireFailed)), stale.or(Some(waker)));
         }
-        drop(place);
         let mut waker = Some(waker);
         let (found, stale) = self.examine(state, seat, &mut waker);
         (found.expect("it came with a waker"), stale.or(waker))
