@@ -77,7 +77,7 @@ pub(crate) struct Held<K: Connector> {
     pub(crate) ticket: Ticket,
     /// Made when it is needed first, and away while the connection is on it. Only ever reached through
     /// `&mut`; the mutex makes a handle `Sync` although a future is not.
-    bench: Mutex<Option<Box<dyn Bench<K>>>>,
+    bench: Mutex<Option<Box<AnyBench<K>>>>,
 }
 
 /// A connection at rest.
@@ -87,8 +87,11 @@ pub(crate) struct Link<K: Connector> {
 
 /// A connection with one of the connector's methods at work on it. Dropping it drops both.
 pub(crate) struct Errand<K: Connector> {
-    bench: Box<dyn Bench<K>>,
+    bench: Box<AnyBench<K>>,
 }
+
+/// A bench behind a pointer of one word, because it lies where every turn passes by.
+type AnyBench<K> = Box<dyn Bench<K>>;
 
 /// How far an errand came.
 pub(crate) enum Progress<K: Connector> {
@@ -143,8 +146,9 @@ impl<K: Connector> Link<K> {
     /// Puts the connection to work; nothing of the connector is called before the first poll.
     pub(crate) fn start(mut self, chore: Chore) -> Errand<K> {
         let bench = self.held.bench.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        let mut bench =
-            bench.unwrap_or_else(|| Box::new(Workbench { serve: serve::<K>, running: Box::pin(None) }));
+        let mut bench = bench.unwrap_or_else(|| {
+            Box::new(Box::new(Workbench { serve: serve::<K>, running: Box::pin(None) }))
+        });
         bench.start(self.held, chore);
         Errand { bench }
     }

@@ -17,7 +17,8 @@ use crate::connector::Connector;
 use crate::error::SharedError;
 use crate::link::Link;
 
-/// One claim's place while it has no handle.
+/// One claim's place while it has no handle. Aligned, so that a turn touches one line of the cache for it.
+#[repr(align(64))]
 pub(crate) struct Seat<K: Connector> {
     pub(crate) sitting: Sitting<K>,
     /// Of the task that polled it last; gone while nobody needs waking.

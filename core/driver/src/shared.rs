@@ -42,7 +42,7 @@ pub(crate) struct Shared<K: Connector, R: Runtime> {
 }
 
 /// How often a taken lock is looked at before its waiter goes to sleep: for some microseconds.
-const GLANCES: u32 = 100;
+const GLANCES: u32 = 200;
 
 /// Alone on its lines of the cache, and on those that are fetched along with them.
 #[repr(align(128))]
