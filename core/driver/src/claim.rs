@@ -297,7 +297,7 @@ impl<K: Connector, R: Runtime> Future for Claim<'_, K, R> {
                 Found::Denied(refusal) => return Poll::Ready(Err(this.denied(refusal))),
                 Found::Acquired(link) => {
                     probes::claim_done(&this.shared.name, this.number, link.held.serial);
-                    return Poll::Ready(Ok(Handle::new(Arc::clone(this.shared), link)));
+                    return Poll::Ready(Ok(Handle::new(link)));
                 }
             }
         }

@@ -1,18 +1,17 @@
 //! A connection in its claimer's hands.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::task::{Context, Waker};
 
 use qorb_core::Backend;
 use qorb_core::pool::Return;
 
 use crate::connector::Connector;
 use crate::effects::Place;
-use crate::link::{Chore, Held, Link, Progress, contain};
+use crate::link::{Held, Link, contain};
 use crate::runtime::Runtime;
-use crate::shared::Shared;
 
 /// A claimed connection. Dropping it returns the connection to the pool; it may be dropped anywhere,
 /// outside any runtime too.
@@ -21,14 +20,14 @@ use crate::shared::Shared;
 /// is then closed instead of returned.
 #[must_use = "dropping a handle returns its connection"]
 pub struct Handle<K: Connector, R: Runtime> {
-    shared: Arc<Shared<K, R>>,
     /// Gone only while the handle is dropped.
     link: Option<Link<K>>,
+    runtime: PhantomData<fn() -> R>,
 }
 
 impl<K: Connector, R: Runtime> Handle<K, R> {
-    pub(crate) fn new(shared: Arc<Shared<K, R>>, link: Link<K>) -> Self {
-        Self { shared, link: Some(link) }
+    pub(crate) fn new(link: Link<K>) -> Self {
+        Self { link: Some(link), runtime: PhantomData }
     }
 
     /// The backend at the other end.
@@ -52,8 +51,8 @@ impl<K: Connector, R: Runtime> Handle<K, R> {
     #[must_use = "the connection is no longer the pool's"]
     pub fn detach(mut self) -> K::Connection {
         let link = self.link.take().expect(WHOLE);
-        let Held { connection, slot, .. } = *link.held;
-        self.shared.give_back(slot, Place::Elsewhere, Return::Detached);
+        let Held { connection, slot, home, .. } = *link.held;
+        home.give_back(slot, Place::Elsewhere, Return::Detached);
         connection
     }
 
@@ -63,35 +62,8 @@ impl<K: Connector, R: Runtime> Handle<K, R> {
 
     fn give_back(&mut self, what: Return) {
         if let Some(link) = self.link.take() {
-            self.shared.give_back(link.held.slot, Place::Resting(link), what);
-        }
-    }
-
-    /// Begins to recycle the connection, before anybody takes a lock, and gives it back with what came
-    /// of that.
-    fn recycle(&mut self) {
-        let Some(mut link) = self.link.take() else { return };
-        let slot = link.held.slot;
-        if !link.held.record.is_wanted() {
-            self.shared.give_back(slot, Place::Resting(link), Return::Abandoned);
-            return;
-        }
-        let progress = self.shared.runtime.enter(|| {
-            let cx = &mut Context::from_waker(Waker::noop());
-            match link.at_once(Chore::Recycle, cx) {
-                Some(outcome) => Progress::Done(link, outcome),
-                None => link.start(Chore::Recycle).poll(cx),
-            }
-        });
-        match progress {
-            Progress::Done(link, Ok(())) => self.shared.take_back(link),
-            Progress::Pending(errand) => {
-                self.shared.give_back(slot, Place::Suspended(errand), Return::Recycling);
-            }
-            Progress::Done(link, Err(trouble)) => {
-                self.shared.give_back_broken(slot, Some(link), trouble.share());
-            }
-            Progress::Lost(panic) => self.shared.give_back_broken(slot, None, Arc::new(panic)),
+            let (slot, home) = (link.held.slot, Arc::clone(&link.held.home));
+            home.give_back(slot, Place::Resting(link), what);
         }
     }
 }
@@ -100,7 +72,10 @@ const WHOLE: &str = "a handle has its connection until it is dropped";
 
 impl<K: Connector, R: Runtime> Drop for Handle<K, R> {
     fn drop(&mut self) {
-        contain(|| self.recycle());
+        if let Some(link) = self.link.take() {
+            let home = Arc::clone(&link.held.home);
+            contain(|| home.recycle(link));
+        }
     }
 }
 
@@ -121,7 +96,7 @@ impl<K: Connector, R: Runtime> DerefMut for Handle<K, R> {
 impl<K: Connector, R: Runtime> fmt::Debug for Handle<K, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle")
-            .field("pool", &self.shared.name)
+            .field("pool", &self.held().home.name())
             .field("slot_id", &self.slot_id())
             .field("backend", &format_args!("{}", self.backend()))
             .finish_non_exhaustive()

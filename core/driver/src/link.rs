@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use qorb_core::pool::{Failure, SlotId, Ticket};
+use qorb_core::pool::{Failure, Return, SlotId, Ticket};
 use qorb_core::{Backend, Timestamp};
 
 use crate::connector::Connector;
+use crate::effects::Place;
 use crate::error::{Panicked, SharedError};
 
 /// What the driver keeps of a backend, shared with its connections.
@@ -69,6 +70,9 @@ pub(crate) type Outcome<T, K> = Result<T, Trouble<<K as Connector>::Error>>;
 pub(crate) struct Held<K: Connector> {
     pub(crate) connection: K::Connection,
     pub(crate) connector: Arc<K>,
+    /// Where it goes when its claimer is done with it. Each connection has one of its own, so that handles
+    /// that come and go count nothing that others count too.
+    pub(crate) home: Arc<dyn Home<K>>,
     pub(crate) record: Arc<Record>,
     pub(crate) slot: SlotId,
     /// The slot's number for people.
@@ -78,6 +82,16 @@ pub(crate) struct Held<K: Connector> {
     /// Made when it is needed first, and away while the connection is on it. Only ever reached through
     /// `&mut`; the mutex makes a handle `Sync` although a future is not.
     bench: Mutex<Option<Box<AnyBench<K>>>>,
+}
+
+/// A pool, as its connections know it.
+pub(crate) trait Home<K: Connector>: Send + Sync {
+    /// A claimer gives back a connection that has to be recycled.
+    fn recycle(&self, link: Link<K>);
+    /// A claimer gives back a connection, in `place`, and says what became of it.
+    fn give_back(&self, slot: SlotId, place: Place<K>, what: Return);
+    /// The pool's name.
+    fn name(&self) -> &str;
 }
 
 /// A connection at rest.
@@ -115,13 +129,14 @@ impl<K: Connector> Link<K> {
     pub(crate) fn new(
         connection: K::Connection,
         connector: Arc<K>,
+        home: Arc<dyn Home<K>>,
         record: Arc<Record>,
         slot: SlotId,
         serial: u64,
     ) -> Self {
         let (ticket, bench) =
             (Ticket { arrival: 0, deadline: Timestamp::NEVER, failures: 0 }, Mutex::new(None));
-        Self { held: Box::new(Held { connection, connector, record, slot, serial, ticket, bench }) }
+        Self { held: Box::new(Held { connection, connector, home, record, slot, serial, ticket, bench }) }
     }
 
     /// Lets the connector do what it can do on the spot: a method whose future has no state, as those that
@@ -146,9 +161,8 @@ impl<K: Connector> Link<K> {
     /// Puts the connection to work; nothing of the connector is called before the first poll.
     pub(crate) fn start(mut self, chore: Chore) -> Errand<K> {
         let bench = self.held.bench.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        let mut bench = bench.unwrap_or_else(|| {
-            Box::new(Box::new(Workbench { serve: serve::<K>, running: Box::pin(None) }))
-        });
+        let mut bench = bench
+            .unwrap_or_else(|| Box::new(Box::new(Workbench { serve: serve::<K>, running: Box::pin(None) })));
         bench.start(self.held, chore);
         Errand { bench }
     }

@@ -20,6 +20,9 @@ impl<K: Connector> State<K> {
                     self.open_berth(slot, backend);
                 }
                 self.show_change(slot, to);
+                if to.is_none() {
+                    self.close_berth(slot);
+                }
             }
             Note::Added(id) => {
                 let record = self.added(id);

@@ -136,7 +136,10 @@ async fn connect<K: Connector, R: Runtime>(mut watch: Watch<K, R>, record: Arc<R
     let connector = Arc::clone(&watch.shared.connector);
     let outcome = watch.run(caught(async { connector.connect(&record.backend).await })).await;
     watch.answer(match outcome.map(settle) {
-        Some(Ok(connection)) => End::well(Some(Link::new(connection, connector, record, watch.slot, serial))),
+        Some(Ok(connection)) => {
+            let home = Shared::home(&watch.shared);
+            End::well(Some(Link::new(connection, connector, home, record, watch.slot, serial)))
+        }
         Some(Err(trouble)) => End::badly(None, trouble),
         None => End::lost(Failure::Aborted),
     });

@@ -24,7 +24,6 @@ use crate::told::Told;
 pub(crate) struct State<K: Connector> {
     /// How many claims were ever made: the claims' numbers for people.
     pub(crate) claims: u64,
-    pub(crate) name: Arc<str>,
     pub(crate) machine: Told,
     /// By [`SlotId`].
     pub(crate) shelf: Vec<Berth<K>>,
@@ -35,6 +34,7 @@ pub(crate) struct State<K: Connector> {
     pub(crate) roll: Roll,
     /// By [`BackendId`].
     pub(crate) backends: Vec<Option<Entry>>,
+    pub(crate) name: Arc<str>,
     pub(crate) alarm: Alarm,
     pub(crate) tally: Tally,
     pub(crate) onlookers: Onlookers,
@@ -56,6 +56,8 @@ pub(crate) struct Berth<K: Connector> {
     pub(crate) away: Option<Away>,
     /// The slot's number for people.
     pub(crate) serial: u64,
+    /// Claims that its connection was granted to.
+    pub(crate) claims: u64,
     pub(crate) backend: BackendId,
     /// The state that tracers were shown last.
     pub(crate) shown: Option<SlotKind>,
@@ -63,7 +65,7 @@ pub(crate) struct Berth<K: Connector> {
 
 impl<K: Connector> Berth<K> {
     fn vacant() -> Self {
-        Self { place: Place::Elsewhere, serial: 0, backend: BackendId(0), shown: None, away: None }
+        Self { place: Place::Elsewhere, away: None, serial: 0, claims: 0, backend: BackendId(0), shown: None }
     }
 
     /// The seat it was granted to, until the machine knows that it was fetched.
@@ -115,6 +117,7 @@ impl Away {
 /// A backend, as far as the driver knows it.
 pub(crate) struct Entry {
     pub(crate) record: Arc<Record>,
+    /// Claims that slots of it served which are gone.
     pub(crate) claims: u64,
     pub(crate) last_error: Option<SharedError>,
     /// As far as the notes went; the machine is ahead of them while they are read.
@@ -384,15 +387,11 @@ impl<K: Connector> State<K> {
     /// What was counted as a claim that got its connection turns out to be none.
     pub(crate) fn uncount(&mut self, slot: SlotId) {
         let berth = self.berth(slot);
-        let (backend, away) = (berth.backend, berth.away);
-        let Some(away) = away else { return };
+        let Some(away) = berth.away else { return };
+        berth.claims -= 1;
         if let Some(waited) = away.waited() {
-            self.tally.after_waiting -= 1;
             self.tally.wait.remove(waited);
-        } else {
-            self.tally.at_once -= 1;
         }
-        self.entry(backend).claims -= 1;
     }
 
     /// Takes a connection off the shelf for a claimer.
@@ -414,16 +413,13 @@ impl<K: Connector> State<K> {
     }
 
     /// A claimer takes a connection away.
+    #[inline]
     pub(crate) fn take_away(&mut self, slot: SlotId, away: Away) {
         let berth = self.berth(slot);
         berth.away = Some(away);
-        let backend = berth.backend;
-        self.entry(backend).claims += 1;
+        berth.claims += 1;
         if let Some(waited) = away.waited() {
-            self.tally.after_waiting += 1;
             self.tally.wait.add(waited);
-        } else {
-            self.tally.at_once += 1;
         }
     }
 
@@ -474,6 +470,14 @@ impl<K: Connector> State<K> {
         let berth = self.berth(slot);
         berth.serial = serial;
         berth.backend = backend;
+    }
+
+    /// A slot is gone; what its connection served is not forgotten.
+    pub(crate) fn close_berth(&mut self, slot: SlotId) {
+        let berth = self.berth(slot);
+        let (backend, served) = (berth.backend, std::mem::take(&mut berth.claims));
+        self.entry(backend).claims += served;
+        self.tally.served += served;
     }
 
     /// The slots whose connection a claimer has.

@@ -168,8 +168,8 @@ fn class_of(nanos: u64) -> usize {
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct Tally {
-    pub(crate) at_once: u64,
-    pub(crate) after_waiting: u64,
+    /// Claims that slots served which are gone.
+    pub(crate) served: u64,
     denied: [u64; 6],
     pub(crate) cancelled: u64,
     pub(crate) wait: Histogram,
@@ -200,12 +200,14 @@ impl<K: Connector> State<K> {
     /// Copies what there is to know.
     pub(crate) fn stats(&self, now: Timestamp) -> Stats {
         let denials = DENIALS.iter().zip(self.tally.denied);
+        let served = self.tally.served + self.shelf.iter().map(|berth| berth.claims).sum::<u64>();
+        let waited = self.tally.wait.count();
         Stats {
             name: self.name.to_string(),
             backends: self.backend_stats(now),
             claims: self.claims,
-            granted_at_once: self.tally.at_once,
-            granted_after_waiting: self.tally.after_waiting,
+            granted_at_once: served - waited,
+            granted_after_waiting: waited,
             denied: denials.map(|(denial, count)| (reason(*denial), count)).collect(),
             cancelled: self.tally.cancelled,
             waiting: self.machine.waiting() as usize,
@@ -220,6 +222,10 @@ impl<K: Connector> State<K> {
     }
 
     fn backend_stats(&self, now: Timestamp) -> Vec<BackendStats> {
+        let mut served = vec![0; self.backends.len()];
+        for berth in self.shelf.iter().filter(|berth| berth.claims > 0) {
+            served[berth.backend.0 as usize] += berth.claims;
+        }
         let views = self.machine.census().map(|view| {
             let of = |kind| view.counts.of(kind) as usize;
             let entry = self.backends.get(view.id.0 as usize).and_then(Option::as_ref);
@@ -232,7 +238,7 @@ impl<K: Connector> State<K> {
                 checking_slots: of(SlotKind::Checking) + of(SlotKind::Recycling),
                 claimed_slots: view.counts.held() as usize,
                 draining_slots: if view.in_set { leaving } else { view.counts.total() as usize },
-                total_claims: entry.map_or(0, |entry| entry.claims),
+                total_claims: served[view.id.0 as usize] + entry.map_or(0, |entry| entry.claims),
                 online: view.counts.connected() > 0,
                 in_set: view.in_set,
                 standing: view.standing,

@@ -111,17 +111,17 @@ pub enum Reason {
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 #[repr(C)]
 pub struct PoolMachine {
-    // What every turn touches comes first, side by side.
+    // What every turn writes comes first, side by side, and then what it reads.
     now: Timestamp,
     /// When the first of all timers rings, as of the last event.
     next_due: Timestamp,
-    rebalance_at: Timestamp,
     arrivals: u64,
+    queue: Queue,
+    rebalance_at: Timestamp,
     /// How much may happen before anything else has to follow, as of the last event that changed more.
     quiet: Quiet,
     /// Slots of backends in the set.
     wanted: Counts,
-    queue: Queue,
     slots: Slots,
     sets: Sets,
     slot_timers: Timers,
