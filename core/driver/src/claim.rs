@@ -86,23 +86,14 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
             return self.queue(cx.waker().clone());
         }
         let mut state = self.shared.lock();
-        self.begin(&mut state);
-        let Some(link) = state.hand_out(self.number, || self.shared.runtime.now()) else {
+        let Some((link, number)) = state.hand_out(|| self.shared.runtime.now()) else {
             drop(state);
             return self.queue(cx.waker().clone());
         };
         drop(state);
+        self.number = number;
         self.phase = Phase::Over;
         Found::Granted(link)
-    }
-
-    /// The claim begins, for people.
-    fn begin(&mut self, state: &mut State<K>) {
-        if self.number == 0 {
-            state.claims += 1;
-            self.number = state.claims;
-            probes::claim_start(&self.shared.name, self.number);
-        }
     }
 
     /// Asks where there seems to be none, ready to wait.
@@ -111,8 +102,9 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         self.since = Some(now);
         let mut effects = Effects::new();
         let mut state = self.shared.lock();
-        self.begin(&mut state);
-        let deadline = self.deadline(&state, now);
+        self.number = state.number_arrival();
+        // Never before the machine's time: so deadlines follow each other as the claims do.
+        let deadline = self.deadline(&state, now.max(state.machine.latest()));
         let claim = state.roll.next();
         let answer = if state.machine.queue_quietly(now, claim, deadline) {
             let deadline = state.machine.deadline();

@@ -4,8 +4,9 @@
 //!
 //! - [`pool`](Pool): the pool as users hold it; [`claim`](Claim): its futures; [`handle`](Handle): what
 //!   they lead to.
-//! - `shared`: the one lock; `state`: what is under it; `seats`: where claims wait; `effects`: what is done
-//!   after it; `observe`: what is told of it.
+//! - `shared`: the one lock; `state`: what is under it, `told` the machine in it; `turn`: a connection goes out
+//!   and comes back; `seats`: where claims wait; `grants`: what is laid there for them; `effects`: what is
+//!   done after the lock; `observe`: what is told of it.
 //! - `operation`: connects, checks and recycles as tasks; `link`: a connection and its bench;
 //!   `alarm`: the one timer.
 //! - [`connector`](Connector), [`resolver`](Resolver), [`runtime`](Runtime): what others bring along;
@@ -18,6 +19,7 @@ mod connector;
 mod dns;
 mod effects;
 mod error;
+mod grants;
 mod handle;
 mod link;
 mod observe;

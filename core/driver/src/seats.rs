@@ -111,9 +111,13 @@ impl<K: Connector> Cells<K> {
 /// The lowest free seat is taken first, so that the numbers stay small and are reused without an
 /// allocation.
 #[derive(Default)]
+#[repr(C)]
 pub(crate) struct Roll {
-    words: Vec<Word>,
-    /// Every seat in the words before this one is taken.
+    /// The first 64 seats, which are in use most.
+    near: Word,
+    /// The others.
+    far: Vec<Word>,
+    /// Every seat in the words of `far` before this one is taken.
     first: usize,
 }
 
@@ -127,57 +131,67 @@ struct Word {
 
 impl Roll {
     /// The number the next claim would get, without taking it.
+    #[inline]
     pub(crate) fn next(&mut self) -> ClaimId {
-        while self.words.get(self.first).is_some_and(|word| word.taken == u64::MAX) {
+        if self.near.taken != u64::MAX {
+            return ClaimId(self.near.taken.trailing_ones());
+        }
+        while self.far.get(self.first).is_some_and(|word| word.taken == u64::MAX) {
             self.first += 1;
         }
-        let free = self.words.get(self.first).map_or(0, |word| word.taken.trailing_ones());
-        ClaimId(self.first as u32 * u64::BITS + free)
+        let free = self.far.get(self.first).map_or(0, |word| word.taken.trailing_ones());
+        ClaimId((self.first as u32 + 1) * u64::BITS + free)
     }
 
     /// Takes the seat that [`Roll::next`] named.
     pub(crate) fn take(&mut self, seat: ClaimId) {
-        let (index, bit) = place(seat);
-        if index == self.words.len() {
-            self.words.push(Word::default());
+        let index = (seat.0 / u64::BITS) as usize;
+        if index > self.far.len() {
+            self.far.push(Word::default());
         }
-        self.words[index].taken |= bit;
+        let (word, bit) = self.place(seat);
+        word.taken |= bit;
     }
 
     /// The seat is free; so is the number.
     pub(crate) fn release(&mut self, seat: ClaimId) {
-        let (index, bit) = place(seat);
-        let word = &mut self.words[index];
+        let (word, bit) = self.place(seat);
         word.taken &= !bit;
         word.granted &= !bit;
-        self.first = self.first.min(index);
+        let index = (seat.0 / u64::BITS) as usize;
+        self.first = self.first.min(index.saturating_sub(1));
     }
 
     /// A grant lies on the seat, to be fetched at any time.
     pub(crate) fn grant(&mut self, seat: ClaimId) {
-        let (index, bit) = place(seat);
-        self.words[index].granted |= bit;
+        let (word, bit) = self.place(seat);
+        word.granted |= bit;
     }
 
     /// The machine knows what became of the grant.
     pub(crate) fn settle(&mut self, seat: ClaimId) {
-        let (index, bit) = place(seat);
-        self.words[index].granted &= !bit;
+        let (word, bit) = self.place(seat);
+        word.granted &= !bit;
     }
 
     /// The seats with a grant that may have been fetched.
     pub(crate) fn granted(&self) -> Vec<ClaimId> {
-        let words = (0..).zip(&self.words).filter(|(_, word)| word.granted != 0);
-        let seats = words.flat_map(|(index, word): (u32, &Word)| {
+        let words = (0..).zip([&self.near].into_iter().chain(&self.far));
+        let seats = words.filter(|(_, word)| word.granted != 0).flat_map(|(index, word): (u32, &Word)| {
             let set = (0..u64::BITS).filter(|bit| word.granted & (1 << bit) != 0);
             set.map(move |bit| ClaimId(index * u64::BITS + bit))
         });
         seats.collect()
     }
-}
 
-fn place(seat: ClaimId) -> (usize, u64) {
-    ((seat.0 / u64::BITS) as usize, 1 << (seat.0 % u64::BITS))
+    #[inline]
+    fn place(&mut self, seat: ClaimId) -> (&mut Word, u64) {
+        let bit = 1 << (seat.0 % u64::BITS);
+        match (seat.0 / u64::BITS) as usize {
+            0 => (&mut self.near, bit),
+            index => (&mut self.far[index - 1], bit),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -205,7 +205,7 @@ impl<K: Connector> State<K> {
         Stats {
             name: self.name.to_string(),
             backends: self.backend_stats(now),
-            claims: self.claims,
+            claims: self.machine.arrivals(),
             granted_at_once: served - waited,
             granted_after_waiting: waited,
             denied: denials.map(|(denial, count)| (reason(*denial), count)).collect(),

@@ -14,18 +14,26 @@ use crate::seats::Sitting;
 use crate::state::{Away, State, is_sampled};
 
 impl<K: Connector> State<K> {
-    /// The connection whose turn it is, for a claim that found one at rest.
+    /// A claim begins, for people: its number is that of its arrival, which has to follow.
+    pub(crate) fn number_arrival(&self) -> u64 {
+        let claim = self.machine.arrivals() + 1;
+        probes::claim_start(&self.name, claim);
+        claim
+    }
+
+    /// The connection whose turn it is, for a claim that finds one at rest, and the claim's number.
     #[inline]
-    pub(crate) fn hand_out(&mut self, claim: u64, clock: impl FnOnce() -> Timestamp) -> Option<Link<K>> {
+    pub(crate) fn hand_out(&mut self, clock: impl FnOnce() -> Timestamp) -> Option<(Link<K>, u64)> {
         let latest = self.machine.latest();
-        let (slot, arrival) = self.machine.claim_at_once(latest)?;
+        let (slot, claim) = self.machine.claim_at_once(latest)?;
+        probes::claim_start(&self.name, claim);
         let since = if is_sampled(claim) { clock() } else { latest };
         let mut link = self.lift(slot);
         // Its deadline counts from the first look at the clock, should `on_acquire` take its time.
-        link.held.ticket = Ticket { arrival, deadline: Timestamp::NEVER, failures: 0 };
+        link.held.ticket = Ticket { arrival: claim, deadline: Timestamp::NEVER, failures: 0 };
         self.show_grant(claim, slot, false);
         self.take_away(slot, Away::at_once(claim, since));
-        Some(link)
+        Some((link, claim))
     }
 
     /// Takes a connection back in good order; otherwise returns it, and the machine has to be told.

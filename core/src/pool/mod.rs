@@ -13,6 +13,7 @@
 //!   moves slots at the cap and sheds what is too much.
 //! - `enter`: the one way from state to state, for every slot.
 //! - `slot`, `set`, `queue`, `pick`, `timers`, `list`: what is remembered, so that nothing is searched.
+//! - `view`: what there is to see of it.
 //! - `audit`: recounts everything; `likeness` tells which states behave alike.
 //! - `text`: how all of it reads in a transcript; `record`: how that is read back.
 
@@ -40,6 +41,7 @@ mod set;
 mod slot;
 mod text;
 mod timers;
+mod view;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
@@ -56,6 +58,7 @@ pub use record::Beginning;
 pub use set::Standing;
 pub use slot::Counts;
 pub use text::{Line, transcript_event};
+pub use view::{BackendView, Reason};
 
 use self::express::Quiet;
 use self::follow::Planned;
@@ -64,7 +67,6 @@ use self::queue::Queue;
 use self::set::Sets;
 use self::slot::{SlotState, Slots};
 use self::timers::Timers;
-use crate::backend::Backend;
 use crate::dice::Dice;
 use crate::machine::Machine;
 use crate::overwrite::overwritable;
@@ -88,22 +90,6 @@ struct Patience {
     since_dial: u64,
     /// Whether the span holds at present.
     pressing: bool,
-}
-
-/// Why the next deadline exists.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Reason {
-    /// A waiting claim gives up.
-    ClaimGivesUp,
-    /// Something about a slot in this state: its operation takes too long, its grant was not fetched,
-    /// it wants to be checked; or nothing any more, and the timer has to be aimed anew.
-    Slot(SlotId, SlotKind),
-    /// This backend may be dialled again, or is forgiven.
-    Backend(BackendId),
-    /// The rebalance tick.
-    Rebalance,
-    /// A probe has had its time, and claims wait for its slot.
-    Plan,
 }
 
 /// The pool machine. See [`Machine`] for how to drive it, [`Event`] and [`Action`] for its interface.
@@ -230,131 +216,6 @@ impl PoolMachine {
         })
     }
 
-    /// The policy in force.
-    #[must_use]
-    pub fn policy(&self) -> &Policy {
-        &self.policy
-    }
-
-    /// The latest time it was told.
-    #[must_use]
-    pub fn latest(&self) -> Timestamp {
-        self.now
-    }
-
-    /// Whether the last free slot is kept for a backend that is down, and no spare is opened in it.
-    #[must_use]
-    pub fn keeps_room(&self) -> bool {
-        self.planned.kept_back
-    }
-
-    /// The backend of this id, as long as it is in the set or has a slot.
-    ///
-    /// # Panics
-    ///
-    /// Panics where it is neither.
-    #[must_use]
-    pub fn backend(&self, backend: BackendId) -> &Backend {
-        &self.sets.at(backend).backend
-    }
-
-    /// The backend that this slot belongs to.
-    ///
-    /// # Panics
-    ///
-    /// Panics on a slot that does not exist.
-    #[must_use]
-    pub fn backend_of(&self, slot: SlotId) -> BackendId {
-        self.slots.at(slot).backend
-    }
-
-    /// The number by which people know this slot; it is never used again.
-    ///
-    /// # Panics
-    ///
-    /// Panics on a slot that does not exist.
-    #[must_use]
-    pub fn serial(&self, slot: SlotId) -> u64 {
-        self.slots.at(slot).dial
-    }
-
-    /// What this slot is doing; `None` where it does not exist.
-    #[must_use]
-    pub fn slot_kind(&self, slot: SlotId) -> Option<SlotKind> {
-        self.slots.get(slot.0).map(|slot| slot.state.kind())
-    }
-
-    /// The slot that this claim was granted, as long as it has to be fetched or is being acquired.
-    #[must_use]
-    pub fn slot_of(&self, claim: ClaimId) -> Option<SlotId> {
-        match self.queue.get(claim)?.1 {
-            queue::Standing::Granted(slot) | queue::Standing::Acquiring(slot) => Some(slot),
-            queue::Standing::Waiting | queue::Standing::Revoked => None,
-        }
-    }
-
-    /// Whether backends are known and every one of them is down: perhaps the resolver knows better by now.
-    #[must_use]
-    pub fn is_forsaken(&self) -> bool {
-        let down = |backend: &BackendId| self.sets.at(*backend).standing() == Standing::Down;
-        self.wanted.connected() == 0 && !self.order.is_empty() && self.order.iter().all(down)
-    }
-
-    /// Claims in the queue.
-    #[must_use]
-    pub fn waiting(&self) -> u32 {
-        self.queue.waiting()
-    }
-
-    /// Whether `Stopped` was reported.
-    #[must_use]
-    pub fn stopped(&self) -> bool {
-        self.life == Life::Stopped
-    }
-
-    /// Slots of backends in the resolver's set.
-    #[must_use]
-    pub fn wanted(&self) -> &Counts {
-        &self.wanted
-    }
-
-    /// Slots of backends that left the set.
-    #[must_use]
-    pub fn draining(&self) -> &Counts {
-        &self.draining
-    }
-
-    /// Every backend that is in the set or has a slot, by id.
-    pub fn census(&self) -> impl Iterator<Item = BackendView<'_>> {
-        self.sets.iter().map(|(id, set)| BackendView {
-            id: BackendId(id),
-            backend: &set.backend,
-            counts: &set.counts,
-            in_set: set.wanted,
-            standing: set.standing(),
-            suspect: set.health.suspect,
-            share: set.share,
-            failures: set.health.failures,
-            next_attempt: (set.health.next_attempt > self.now).then_some(set.health.next_attempt),
-        })
-    }
-
-    /// Why the deadline of [`Machine::deadline`] exists.
-    #[must_use]
-    pub fn reason(&self) -> Option<Reason> {
-        let at = self.deadline()?;
-        if self.queue.deadline() == at {
-            return Some(Reason::ClaimGivesUp);
-        }
-        if let Some(slot) = self.slot_timers.peek_due(at).map(SlotId) {
-            return Some(Reason::Slot(slot, self.slots.at(slot).state.kind()));
-        }
-        if let Some(backend) = self.set_timers.peek_due(at) {
-            return Some(Reason::Backend(BackendId(backend)));
-        }
-        Some(if self.rebalance_at == at { Reason::Rebalance } else { Reason::Plan })
-    }
-
     /// All slots, in the set and draining.
     fn total(&self) -> u32 {
         self.wanted.total() + self.draining.total()
@@ -472,27 +333,4 @@ impl Machine for PoolMachine {
     fn deadline(&self) -> Option<Timestamp> {
         (!self.next_due.is_never()).then_some(self.next_due)
     }
-}
-
-/// What is known of one backend, for stats.
-#[derive(Clone, Copy, Debug)]
-pub struct BackendView<'machine> {
-    /// Its id.
-    pub id: BackendId,
-    /// Its name and address.
-    pub backend: &'machine Backend,
-    /// Its slots by state.
-    pub counts: &'machine Counts,
-    /// In the resolver's latest set; otherwise it drains.
-    pub in_set: bool,
-    /// Untried, down or up.
-    pub standing: Standing,
-    /// Something failed since it last proved itself.
-    pub suspect: bool,
-    /// How many slots the plan gives it.
-    pub share: u32,
-    /// Failed connects since it last proved itself.
-    pub failures: u32,
-    /// When it may be dialled again, if that is in the future.
-    pub next_attempt: Option<Timestamp>,
 }

@@ -32,9 +32,9 @@ struct Entry {
     standing: Standing,
     /// In `fresh`.
     place: Link,
-    /// In `timed`.
-    timing: Link,
-    in_order: bool,
+    /// Its deadline is no earlier than that of the claim before it in `fresh`, which is timely too.
+    timely: bool,
+    /// In `again`.
     again: bool,
 }
 
@@ -42,38 +42,30 @@ const _: () = assert!(size_of::<Option<Entry>>() == 64, "a claim fits a line of 
 
 /// The claims, by the embedder's ids.
 ///
-/// Newcomers arrive in order and, mostly, give up in order: two plain lists carry them, and only
-/// what is out of order (a claim that queues again, an unusual deadline) is kept in a tree or a heap.
+/// Newcomers arrive in order and, mostly, give up in order: a plain list carries them, timely ones first,
+/// and only what is out of order (a claim that queues again, an unusual deadline and those that come while
+/// it is the last) is kept in a tree or a heap beside it.
 #[derive(PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 #[repr(C)]
 pub(crate) struct Queue {
     /// Waiting for the first time, in order of arrival.
     fresh: List,
-    /// Waiting with a deadline no earlier than any before it in this list.
-    timed: List,
     revoked: u32,
     entries: Vec<Option<Entry>>,
     /// Waiting again, by arrival.
     again: BTreeMap<u64, ClaimId>,
-    /// Waiting with any deadline that is not in `timed`.
+    /// Waiting, and not timely.
     untimely: Timers,
 }
 
-overwritable!(Queue { entries, fresh, again, timed, untimely, revoked });
+overwritable!(Queue { entries, fresh, again, untimely, revoked });
 
 struct Places<'queue>(&'queue mut Vec<Option<Entry>>);
-struct Timings<'queue>(&'queue mut Vec<Option<Entry>>);
 
 impl Links for Places<'_> {
     fn link(&mut self, id: u32) -> &mut Link {
         &mut self.0[id as usize].as_mut().expect("only claims that exist are listed").place
-    }
-}
-
-impl Links for Timings<'_> {
-    fn link(&mut self, id: u32) -> &mut Link {
-        &mut self.0[id as usize].as_mut().expect("only claims that exist are listed").timing
     }
 }
 
@@ -83,7 +75,6 @@ impl Queue {
             entries: Vec::new(),
             fresh: List::EMPTY,
             again: BTreeMap::new(),
-            timed: List::EMPTY,
             untimely: Timers::new(),
             revoked: 0,
         }
@@ -119,9 +110,15 @@ impl Queue {
 
     /// A newcomer queues, behind everybody.
     pub(crate) fn join(&mut self, claim: ClaimId, ticket: Ticket) {
+        let last = self.fresh.last().map(|last| self.entry(ClaimId(last)));
+        let timely = last.is_none_or(|last| last.timely && last.ticket.deadline <= ticket.deadline);
         self.insert(claim, ticket, Standing::Waiting);
         self.fresh.push_back(claim.0, &mut Places(&mut self.entries));
-        self.watch(claim);
+        if timely {
+            self.entry_mut(claim).timely = true;
+        } else {
+            self.untimely.by(claim.0, ticket.deadline);
+        }
     }
 
     /// A claim queues again, in its old place.
@@ -143,7 +140,7 @@ impl Queue {
         }
         self.entry_mut(claim).again = true;
         self.again.insert(ticket.arrival, claim);
-        self.watch(claim);
+        self.untimely.by(claim.0, ticket.deadline);
     }
 
     /// A waiting claim leaves the queue, granted this slot.
@@ -179,14 +176,20 @@ impl Queue {
 
     /// When the first waiting claim gives up.
     pub(crate) fn deadline(&self) -> Timestamp {
-        let timed = self.timed.first().map_or(Timestamp::NEVER, |id| self.deadline_of(id));
-        timed.min(self.untimely.first())
+        let timely = self.timely().map_or(Timestamp::NEVER, |(_, deadline)| deadline);
+        timely.min(self.untimely.first())
+    }
+
+    /// The timely claim that gives up first.
+    fn timely(&self) -> Option<(ClaimId, Timestamp)> {
+        let first = ClaimId(self.fresh.first()?);
+        let entry = self.entry(first);
+        entry.timely.then_some((first, entry.ticket.deadline))
     }
 
     /// A waiting claim whose deadline has come; it is still in the queue.
     pub(crate) fn expired(&self, now: Timestamp) -> Option<ClaimId> {
-        let timed = self.timed.first().map(ClaimId);
-        if let Some(claim) = timed.filter(|&claim| self.entry(claim).ticket.deadline <= now) {
+        if let Some((claim, _)) = self.timely().filter(|(_, deadline)| *deadline <= now) {
             return Some(claim);
         }
         self.untimely.peek_due(now).map(ClaimId)
@@ -226,15 +229,18 @@ impl Queue {
         if fresh().count() != self.fresh.len() as usize || waiting != self.waiting() as usize {
             return Err("C13: a waiting claim is in no queue");
         }
-        let timed = || self.timed.iter(|id| self.entry(ClaimId(id)).timing);
-        if !timed().is_sorted_by_key(|id| self.deadline_of(id)) {
-            return Err("C13: the list of deadlines is out of order");
+        let untimely = |claim: &ClaimId| !self.entry(*claim).timely;
+        if !fresh().skip_while(|claim| !untimely(claim)).all(|claim| untimely(&claim)) {
+            return Err("C13: a timely claim waits behind an untimely one");
+        }
+        let timely = || fresh().take_while(|claim| !untimely(claim));
+        if !timely().is_sorted_by_key(|claim| self.entry(claim).ticket.deadline) {
+            return Err("C13: the deadlines of timely claims are out of order");
         }
         let mut waiting = self.iter().filter(|(claim, ..)| waits(claim));
         if waiting.any(|(claim, ticket, _)| {
-            let aside = self.untimely.of(claim.0) == Some(ticket.deadline);
-            let never = ticket.deadline.is_never();
-            timed().any(|id| id == claim.0) == (aside || (never && !self.entry(claim).in_order))
+            let aside = (untimely(&claim) && !ticket.deadline.is_never()).then_some(ticket.deadline);
+            self.untimely.of(claim.0) != aside
         }) {
             return Err("C13: a waiting claim's deadline is watched twice or not at all");
         }
@@ -242,10 +248,6 @@ impl Queue {
             return Err("C13: the count of revoked claims is off");
         }
         Ok(())
-    }
-
-    fn deadline_of(&self, id: u32) -> Timestamp {
-        self.entry(ClaimId(id)).ticket.deadline
     }
 
     fn entry(&self, claim: ClaimId) -> &Entry {
@@ -262,42 +264,22 @@ impl Queue {
             self.entries.resize(index + 1, None);
         }
         debug_assert!(self.entries[index].is_none(), "{claim:?} is in use");
-        self.entries[index] = Some(Entry {
-            ticket,
-            standing,
-            place: Link::NONE,
-            timing: Link::NONE,
-            in_order: false,
-            again: false,
-        });
-    }
-
-    /// Starts to watch a waiting claim's deadline.
-    fn watch(&mut self, claim: ClaimId) {
-        let deadline = self.entry(claim).ticket.deadline;
-        let in_order =
-            self.timed.last().is_none_or(|last| self.entry(ClaimId(last)).ticket.deadline <= deadline);
-        self.entry_mut(claim).in_order = in_order;
-        if in_order {
-            self.timed.push_back(claim.0, &mut Timings(&mut self.entries));
-        } else {
-            self.untimely.by(claim.0, deadline);
-        }
+        self.entries[index] =
+            Some(Entry { ticket, standing, place: Link::NONE, timely: false, again: false });
     }
 
     /// Takes a waiting claim out of the queue and stops watching its deadline.
     fn leave(&mut self, claim: ClaimId) {
         let entry = self.entry_mut(claim);
-        let (in_order, again, arrival) = (entry.in_order, entry.again, entry.ticket.arrival);
-        entry.again = false;
+        let arrival = entry.ticket.arrival;
+        let again = core::mem::take(&mut entry.again);
+        let timely = core::mem::take(&mut entry.timely);
         if again {
             self.again.remove(&arrival);
         } else {
             self.fresh.remove(claim.0, &mut Places(&mut self.entries));
         }
-        if in_order {
-            self.timed.remove(claim.0, &mut Timings(&mut self.entries));
-        } else {
+        if !timely {
             self.untimely.stop(claim.0);
         }
     }
