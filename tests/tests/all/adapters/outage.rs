@@ -49,11 +49,17 @@ fn s44_a_server_that_dies_under_sixteen_claimers_costs_little_and_gets_its_share
             let name = victim.address().to_string();
             (tally.claims_ok, tally.by_backend.get(&name).copied().unwrap_or(0))
         };
-        let (all, its) = count();
-        until::<P>("much was served since", || count().0 >= all + 3_000).await;
-        let (all, its) = (count().0 - all, count().1 - its);
-        println!("{}: its share after {share_after:?}, then {its} of {all} claims", P::NAME);
-        assert!(its * 4 >= all, "{its} of {all} claims");
+        loop {
+            let (all, its) = count();
+            until::<P>("much was served since", || count().0 >= all + 3_000).await;
+            let (all, its) = (count().0 - all, count().1 - its);
+            println!("{}: its share after {share_after:?}, then {its} of {all} claims", P::NAME);
+            if its * 4 >= all {
+                break;
+            }
+            let since = runtime.now().since(back);
+            assert!(since <= Duration::from_secs(3), "{its} of {all} claims, {since:?} after its return");
+        }
 
         let tally = load.finish(&runtime, &pool).await;
         assert_eq!(tally.claims_failed, 0, "{:?}", tally.latest_error);
