@@ -9,7 +9,7 @@ use core::net::SocketAddr;
 /// Its identity is its name together with its address: the same name at a new address is one backend
 /// gone and another come, and one address under two names is two backends. Ordered by priority first
 /// only inside a resolver's answer; here by name and address.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Backend {
     /// The name it goes by: for DNS the SRV target, lower case with a final dot.
@@ -33,6 +33,21 @@ impl Backend {
     #[must_use]
     pub fn identity(&self) -> (&str, SocketAddr) {
         (&self.name, self.address)
+    }
+}
+
+impl Clone for Backend {
+    fn clone(&self) -> Self {
+        Self { name: Arc::clone(&self.name), ..*self }
+    }
+
+    /// A state that is copied over another one knows the same backends, and leaves the count of
+    /// their names alone.
+    fn clone_from(&mut self, other: &Self) {
+        if !Arc::ptr_eq(&self.name, &other.name) {
+            self.name = Arc::clone(&other.name);
+        }
+        (self.address, self.priority, self.weight) = (other.address, other.priority, other.weight);
     }
 }
 

@@ -41,7 +41,11 @@ impl PoolMachine {
         ensure!(wanted == self.wanted, "C13: counted {wanted:?}, remembered {:?}", self.wanted);
         ensure!(draining == self.draining, "C13: counted {draining:?}, remembered {:?}", self.draining);
         ensure!(sound == self.sound_online, "C13: {sound} sound backends, not {}", self.sound_online);
-        ensure!(self.index.len() == self.sets.iter().count(), "C13: the index misses a backend");
+        for (id, set) in self.sets.iter() {
+            let mut others = self.sets.iter().filter(|(other, _)| *other < id);
+            let twice = others.any(|(_, other)| other.backend.identity() == set.backend.identity());
+            ensure!(!twice, "C13: {} is known twice", set.backend);
+        }
         let placed = self.sets.iter().filter(|(_, set)| set.bucket.is_some()).count();
         let offered = self.pick.iter(&self.sets).filter(|&backend| self.sets.at(backend).bucket.is_some());
         ensure!(
@@ -68,6 +72,9 @@ impl PoolMachine {
         }
         ensure!(self.total() <= self.max_slots(), "C7: {} slots of {}", self.total(), self.max_slots());
         ensure!(self.quiet() == self.quiet, "C13: {:?}, remembered {:?}", self.quiet(), self.quiet);
+        if self.life == Life::Running {
+            self.audit_plan()?;
+        }
         let idle_beside_waiting = self.queue.waiting() > 0 && !self.pick.is_empty();
         ensure!(
             self.life != Life::Running || !idle_beside_waiting,

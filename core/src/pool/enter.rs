@@ -92,7 +92,7 @@ impl PoolMachine {
     /// The running operation is told to give up; its completion still comes.
     pub(super) fn enter_aborting(&mut self, slot: SlotId, out: &mut Vec<Action>) {
         self.transition(slot, SlotState::Aborting, out);
-        self.planned.stale = true;
+        self.down_changed(self.slots.at(slot).backend);
         out.push(Action::Abort(slot));
     }
 
@@ -123,7 +123,7 @@ impl PoolMachine {
         let totals = if set.wanted { &mut self.wanted } else { &mut self.draining };
         totals.leave(kind);
         self.slots.remove(slot.0);
-        self.planned.stale = true;
+        self.down_changed(backend);
         out.push(Action::Note(Note::Slot { slot, backend, from: Some(kind), to: None }));
         self.connections_changed(backend, was_online, out);
         self.forget_if_gone(backend);

@@ -36,6 +36,10 @@ pub(super) struct Planned {
     pressed: bool,
     /// A backend that is untried or due is not being dialled.
     pub(super) undialled: bool,
+    /// Everything that the plan wants was opened, as far as backends may be dialled, and nothing ended.
+    pub(super) content: bool,
+    /// The pause of this backend is over, and the plan wants it probed.
+    pub(super) probe_due: Option<BackendId>,
     /// What a slot should be moved for.
     pub(super) wants: Option<Want>,
     /// No idle connection was found that could be moved, and none has come to rest since.
@@ -57,6 +61,8 @@ impl Planned {
         probing: 0,
         pressed: false,
         undialled: false,
+        content: false,
+        probe_due: None,
         wants: None,
         searched: false,
         room_for_probe: false,
@@ -69,6 +75,7 @@ impl Planned {
         let flags = [
             self.kept_back,
             self.pressed,
+            self.content,
             presses && self.undialled,
             self.room_for_probe,
             self.wants.is_some() && self.searched,
@@ -85,12 +92,15 @@ impl PoolMachine {
     /// Makes and follows a new plan if the one in force no longer fits.
     pub(super) fn follow_plan(&mut self, out: &mut Vec<Action>) {
         let target = self.target();
-        let pressed = self.planned.probing > 0 && self.queue.waiting() > 0 && self.room() == 0;
+        let pressed = self.presses_for_room();
         let newly_pressed = pressed && !self.planned.pressed;
         self.planned.pressed &= pressed;
         let outgrown = target > self.planned.target || (self.planned.kept_back && self.queue.waiting() > 0);
+        let probe = self.planned.probe_due.take();
         if self.planned.stale || outgrown || newly_pressed {
             self.plan_anew(target, out);
+        } else if let Some(backend) = probe {
+            self.probe(backend, target, out);
         } else if self.planned.wants.is_some()
             && !self.planned.searched
             && self.may_move()
@@ -112,8 +122,10 @@ impl PoolMachine {
         let tick = core::mem::take(&mut self.planned.tick);
         out.push(Action::Note(Note::Planned { tick }));
         for found in &census {
-            if self.sets.at(found.backend).share != found.wish.share {
-                self.sets.at_mut(found.backend).share = found.wish.share;
+            let set = self.sets.at_mut(found.backend);
+            set.probe = found.wish.probe;
+            if set.share != found.wish.share {
+                set.share = found.wish.share;
                 self.refresh(found.backend);
             }
         }
@@ -123,19 +135,86 @@ impl PoolMachine {
         self.planned.searched = false;
         self.planned.again_at = Timestamp::NEVER;
         self.planned.probing = census.iter().map(Found::probing).sum();
+        let leaving = self.leaving();
         self.open_for_claims(&mut census, out);
         self.open_probes(&mut census, out);
         self.open_spares(&mut census, out);
         self.shed(&census, tick, out);
-        self.planned.undialled = census
-            .iter()
-            .any(|found| found.candidate.standing != Standing::Up && !found.pausing && found.connecting == 0);
-        self.planned.pressed = self.planned.probing > 0 && self.queue.waiting() > 0 && self.room() == 0;
+        self.planned.undialled = census.iter().any(Found::is_undialled);
+        self.planned.content = self.leaving() == leaving && !census.iter().any(Found::is_wanting);
+        self.planned.pressed = self.presses_for_room();
         if self.planned.wants.is_some() && self.may_move() && self.spare_idle() {
             self.move_idle(out);
         }
         // What was closed or aborted on the way makes the plan stale only once it has ended.
         self.planned.stale = false;
+    }
+
+    /// Whether claims wait for room that probes take.
+    fn presses_for_room(&self) -> bool {
+        self.planned.probing > 0 && self.queue.waiting() > 0 && self.room() == 0
+    }
+
+    /// Something happened to a backend that was down, or to a slot of it. It takes no share, so that while
+    /// it stays down and pauses, the plan wishes the same; and while everything is open that the plan
+    /// wants, nobody has a use for the room or the turn to connect that this may have freed.
+    pub(super) fn down_changed(&mut self, backend: BackendId) {
+        let set = self.sets.at(backend);
+        let same = set.wanted && set.standing() == Standing::Down && set.health.pauses(self.now);
+        self.planned.stale |= !(same && self.planned.content);
+    }
+
+    /// The pause of a backend is over. If it is down, the plan knows already whether it wants it probed.
+    pub(super) fn pause_over(&mut self, backend: BackendId) {
+        let set = self.sets.at(backend);
+        let same = set.wanted && set.standing() == Standing::Down && set.counts.of(SlotKind::Connecting) == 0;
+        if !(same && self.planned.content) || (set.probe && self.planned.probe_due.is_some()) {
+            self.planned.stale = true;
+        } else if set.probe {
+            self.planned.probe_due = Some(backend);
+        } else {
+            self.planned.undialled = true;
+        }
+    }
+
+    /// What the plan in force rests on and wishes, found again (C13). Only where it is content: otherwise
+    /// whatever changes makes a new one.
+    pub(super) fn audit_plan(&self) -> Result<(), &'static str> {
+        if !self.planned.content {
+            return Ok(());
+        }
+        let mut census: Vec<_> = self.order.iter().map(|&backend| self.find(backend)).collect();
+        let wishes = plan(&census_of(&census), self.planned.target);
+        for (found, wish) in census.iter_mut().zip(wishes) {
+            let set = self.sets.at(found.backend);
+            found.wish = Wish { share: set.share, probe: set.probe };
+            if found.wish != wish {
+                return Err("C13: a new plan would wish something else");
+            }
+        }
+        if census.iter().any(Found::is_wanting) {
+            return Err("C13: the plan wants what it did not open");
+        }
+        if self.planned.probing != census.iter().map(Found::probing).sum::<u32>() {
+            return Err("C13: the count of probes is off");
+        }
+        if self.planned.undialled != census.iter().any(Found::is_undialled) {
+            return Err("C13: the plan is wrong about what is not being dialled");
+        }
+        Ok(())
+    }
+
+    /// Probes the one backend for which the plan is not followed yet.
+    fn probe(&mut self, backend: BackendId, target: u32, out: &mut Vec<Action>) {
+        let mut found = self.find(backend);
+        found.wish.probe = true;
+        if !found.wants_probe() || self.dialling() >= POOL_DIALS || self.room() == 0 {
+            return self.plan_anew(target, out);
+        }
+        self.planned.room_for_probe = false;
+        self.planned.probing += 1;
+        self.dial(&mut found, out);
+        self.planned.pressed = self.presses_for_room();
     }
 
     /// How many slots the pool wants: what is in use, one for each claim that waits, and the spares.
@@ -167,7 +246,7 @@ impl PoolMachine {
     fn find(&self, backend: BackendId) -> Found {
         let max_count = self.max_count();
         let set = self.sets.at(backend);
-        let pausing = set.health.next_attempt > self.now;
+        let pausing = set.health.pauses(self.now);
         let live = set.counts.live();
         Found {
             backend,
@@ -306,6 +385,16 @@ impl Found {
     /// A probe of it is due and not running.
     fn wants_probe(&self) -> bool {
         self.wish.probe && self.connecting == 0 && !self.pausing && self.places > 0
+    }
+
+    /// It is untried or due, and is not being dialled.
+    fn is_undialled(&self) -> bool {
+        self.candidate.standing != Standing::Up && !self.pausing && self.connecting == 0
+    }
+
+    /// It ought to be dialled, and may be.
+    fn is_wanting(&self) -> bool {
+        self.wants_probe() || self.lacks() > 0
     }
 
     /// How many slots it lacks that it may open now.

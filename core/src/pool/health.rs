@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use super::backoff;
 use super::event::{Action, BackendId, Failure, Note, SlotId};
+use super::set::Standing;
 use super::{PoolMachine, SlotState};
 use crate::time::Timestamp;
 
@@ -15,6 +16,8 @@ impl PoolMachine {
     /// A connect ended badly, or was given up because it took too long.
     pub(super) fn connect_failed(&mut self, slot: SlotId, failure: Failure, out: &mut Vec<Action>) {
         let backend = self.slots.at(slot).backend;
+        let was_probe = self.sets.at(backend).standing() != Standing::Up;
+        self.planned.probing = self.planned.probing.saturating_sub(u32::from(was_probe));
         self.blame(backend, failure, out);
         self.count_failed_connect(slot);
         self.grow_patience();
@@ -70,7 +73,7 @@ impl PoolMachine {
         } else if next_attempt != Timestamp::EPOCH {
             // The pause is over, which is news once.
             self.sets.at_mut(backend).health.next_attempt = Timestamp::EPOCH;
-            self.planned.stale = true;
+            self.pause_over(backend);
         }
     }
 
@@ -105,17 +108,17 @@ impl PoolMachine {
     fn count_failed_connect(&mut self, slot: SlotId) {
         let entry = self.slots.at(slot);
         let (backend, dial) = (entry.backend, entry.dial);
-        let health = &mut self.sets.at_mut(backend).health;
+        let set = self.sets.at_mut(backend);
+        self.planned.stale |= set.standing() != Standing::Down;
+        let health = &mut set.health;
         health.last_connect = Some(false);
-        self.planned.stale = true;
-        if dial <= health.counted_dial {
-            return;
+        if dial > health.counted_dial {
+            health.counted_dial = self.dials;
+            health.failures = health.failures.saturating_add(1);
+            let pause = backoff::pause(health.failures, &self.policy.set_config, &mut self.backoff_dice);
+            health.next_attempt = self.now.after(pause);
+            self.set_timers.by(backend.0, health.next_attempt);
         }
-        health.counted_dial = self.dials;
-        health.failures = health.failures.saturating_add(1);
-        let pause = backoff::pause(health.failures, &self.policy.set_config, &mut self.backoff_dice);
-        health.next_attempt = self.now.after(pause);
-        self.set_timers.by(backend.0, health.next_attempt);
     }
 
     pub(super) fn forgiven_at(&self, backend: BackendId) -> Timestamp {

@@ -74,6 +74,7 @@ impl PoolMachine {
             // Only a second connection can be swept up.
             health.swept && self.max_count().min(self.max_slots()) > 1,
             self.presses() && health.last_dial > self.patience.since_dial,
+            self.planned.content && set.probe,
         ];
         digest.push(pack(flags) << 8 | health.last_connect.map_or(2, u64::from));
         let failures = u64::from(health.failures.min(self.failures_that_matter()));

@@ -1,7 +1,6 @@
 //! Lists and tables that never search: a doubly linked list through somebody else's entries, and a
 //! table that names its entries by the lowest free number.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::overwrite::overwritable;
@@ -110,18 +109,19 @@ impl List {
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Table<T> {
     entries: Vec<Option<T>>,
-    free: BTreeSet<u32>,
+    /// In descending order, so that the lowest is taken off the end.
+    free: Vec<u32>,
 }
 
 overwritable!(Table<T> { entries, free });
 
 impl<T> Table<T> {
     pub(crate) const fn new() -> Self {
-        Self { entries: Vec::new(), free: BTreeSet::new() }
+        Self { entries: Vec::new(), free: Vec::new() }
     }
 
     pub(crate) fn insert(&mut self, entry: T) -> u32 {
-        if let Some(id) = self.free.pop_first() {
+        if let Some(id) = self.free.pop() {
             self.entries[id as usize] = Some(entry);
             return id;
         }
@@ -132,7 +132,8 @@ impl<T> Table<T> {
     pub(crate) fn remove(&mut self, id: u32) -> Option<T> {
         let entry = self.entries.get_mut(id as usize)?.take();
         if entry.is_some() {
-            self.free.insert(id);
+            let place = self.free.partition_point(|free| *free > id);
+            self.free.insert(place, id);
         }
         entry
     }

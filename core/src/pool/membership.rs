@@ -1,6 +1,6 @@
 //! The resolver's set changes, and the pool ends.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::event::{Action, BackendId, Denial, Note, SlotId, SlotKind};
@@ -15,34 +15,43 @@ impl PoolMachine {
         if self.life != Life::Running {
             return;
         }
-        let mut latest = BTreeMap::new();
-        for backend in backends {
-            latest.entry((backend.name.clone(), backend.address)).or_insert(backend);
-        }
+        let (latest, known) = self.recognise(backends);
+        let stays: BTreeSet<_> = known.iter().copied().flatten().collect();
         for backend in core::mem::take(&mut self.order) {
-            let set = self.sets.at(backend);
-            if !latest.contains_key(&(set.backend.name.clone(), set.backend.address)) {
+            if !stays.contains(&backend) {
                 self.withdraw(backend, out);
             }
         }
-        for (identity, backend) in latest {
-            match self.index.get(&identity) {
-                Some(&known) => self.keep(known, backend, out),
+        for (backend, known) in latest.into_iter().zip(known) {
+            match known {
+                Some(known) => self.keep(known, backend, out),
                 None => {
                     let rank = rank(self.rank_seed, &backend);
                     let added = BackendId(self.sets.insert(SlotSet::new(backend, rank)));
-                    self.index.insert(identity, added);
                     self.order.push(added);
                     out.push(Action::Note(Note::Added(added)));
                 }
             }
         }
-        // The sort is stable, and the map was in order of identity: equal ranks are no ambiguity.
+        // The sort is stable, and the set was in order of identity: equal ranks are no ambiguity.
         self.order.sort_by_key(|&backend| self.sets.at(backend).rank);
         for index in 0..self.order.len() {
             self.refresh(self.order[index]);
         }
         self.planned.stale = true;
+    }
+
+    /// A set in order of identity, each backend once, and by which id each is known already.
+    fn recognise(&self, mut set: Vec<Backend>) -> (Vec<Backend>, Vec<Option<BackendId>>) {
+        set.sort_by(|one, other| one.identity().cmp(&other.identity()));
+        set.dedup_by(|next, first| next.identity() == first.identity());
+        let mut known = alloc::vec![None; set.len()];
+        for (id, one) in self.sets.iter() {
+            if let Ok(at) = set.binary_search_by(|other| other.identity().cmp(&one.backend.identity())) {
+                known[at] = Some(BackendId(id));
+            }
+        }
+        (set, known)
     }
 
     /// A backend that is known is in the new set.
@@ -98,7 +107,6 @@ impl PoolMachine {
         if set.wanted || set.counts.total() > 0 {
             return;
         }
-        self.index.remove(&(set.backend.name.clone(), set.backend.address));
         self.set_timers.stop(backend.0);
         self.sets.remove(backend.0);
     }

@@ -43,10 +43,8 @@ mod text;
 mod timers;
 mod view;
 
-use alloc::collections::{BTreeMap, VecDeque};
-use alloc::sync::Arc;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
 use core::time::Duration;
 
 pub use event::{Action, BackendId, ClaimId, Denial, Event, Failure, Note, Return, SlotId, SlotKind, Ticket};
@@ -120,8 +118,6 @@ pub struct PoolMachine {
     rank_seed: u64,
     backoff_dice: Dice,
     spread_dice: Dice,
-    #[cfg_attr(feature = "record", serde(with = "crate::record::pairs"))]
-    index: BTreeMap<(Arc<str>, SocketAddr), BackendId>,
     /// The backends of the resolver's set, in rendezvous order.
     order: Vec<BackendId>,
     /// Slots of backends that left it.
@@ -154,7 +150,6 @@ overwritable!(PoolMachine {
     rank_seed,
     backoff_dice,
     spread_dice,
-    index,
     order,
     draining,
     sound_online,
@@ -195,7 +190,6 @@ impl PoolMachine {
             backoff_dice: dice.fork(2),
             spread_dice: dice.fork(3),
             sets: Sets::new(),
-            index: BTreeMap::new(),
             order: Vec::new(),
             slots: Slots::new(),
             wanted: Counts::default(),

@@ -4,6 +4,7 @@ use super::event::BackendId;
 use super::list::{Link, Links, List, Table};
 use super::slot::Counts;
 use crate::backend::Backend;
+use crate::overwrite::overwritable;
 use crate::time::Timestamp;
 
 /// What the pool makes of a backend's connects.
@@ -58,6 +59,11 @@ impl Health {
         last_failure: Timestamp::EPOCH,
     };
 
+    /// Whether it may not be dialled yet.
+    pub(crate) fn pauses(&self, now: Timestamp) -> bool {
+        self.next_attempt > now
+    }
+
     /// The number of the suspicion it is under, 0 if it is under none.
     pub(crate) fn current_suspicion(&self) -> u32 {
         if self.suspect { self.suspicion } else { 0 }
@@ -66,7 +72,7 @@ impl Health {
 
 /// The slots of one backend and all that is derived from them. What a turn touches comes first, in two
 /// lines of the cache.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 #[repr(C, align(64))]
 pub(crate) struct SlotSet {
@@ -77,6 +83,8 @@ pub(crate) struct SlotSet {
     pub(crate) place: Link,
     /// How many slots the plan gives it.
     pub(crate) share: u32,
+    /// Whether the plan wants it probed as soon as it may.
+    pub(crate) probe: bool,
     /// The pick's bucket it is in.
     pub(crate) bucket: Option<u8>,
     /// In the resolver's latest set; otherwise it drains.
@@ -89,6 +97,8 @@ pub(crate) struct SlotSet {
     pub(crate) rank: u64,
 }
 
+overwritable!(SlotSet { counts, idle, place, share, probe, bucket, wanted, sound, health, backend, rank });
+
 impl SlotSet {
     pub(crate) fn new(backend: Backend, rank: u64) -> Self {
         Self {
@@ -100,6 +110,7 @@ impl SlotSet {
             counts: Counts::default(),
             idle: List::EMPTY,
             share: 0,
+            probe: false,
             bucket: None,
             place: Link::NONE,
         }

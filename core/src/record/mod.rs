@@ -38,7 +38,7 @@ use serde::de::DeserializeOwned;
 pub use error::{Difference, ReplayError};
 pub use replay::{Replayed, replay};
 pub use ring::Ring;
-pub(crate) use serde_of::{array, pairs};
+pub(crate) use serde_of::array;
 
 use crate::machine::Machine;
 use crate::time::Timestamp;

@@ -1,30 +1,4 @@
-//! What JSON has no form for: maps whose keys are no text, and arrays of any length.
-
-/// A map as a list of pairs.
-pub(crate) mod pairs {
-    use alloc::collections::BTreeMap;
-    use alloc::vec::Vec;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(crate) fn serialize<K, V, S>(map: &BTreeMap<K, V>, to: S) -> Result<S::Ok, S::Error>
-    where
-        K: Serialize,
-        V: Serialize,
-        S: Serializer,
-    {
-        to.collect_seq(map)
-    }
-
-    pub(crate) fn deserialize<'de, K, V, D>(from: D) -> Result<BTreeMap<K, V>, D::Error>
-    where
-        K: Deserialize<'de> + Ord,
-        V: Deserialize<'de>,
-        D: Deserializer<'de>,
-    {
-        Ok(Vec::<(K, V)>::deserialize(from)?.into_iter().collect())
-    }
-}
+//! What JSON has no form for: arrays of any length.
 
 /// An array as a list.
 pub(crate) mod array {
