@@ -28,12 +28,12 @@ pub trait World: Clone {
     ///
     /// Says which rule is broken.
     fn take(&mut self, step: &Self::Step, seen: &mut Self::Seen) -> Result<(), String>;
-    /// Lets it happen once more, from the same state, and compares with what it led to.
+    /// Lets it happen once more, from the same state in the memory of `twin`, and compares with what it led to.
     ///
     /// # Errors
     ///
     /// Says which rule is broken.
-    fn repeat(&self, step: &Self::Step, led_to: &Self) -> Result<(), String>;
+    fn repeat(&self, step: &Self::Step, led_to: &Self, twin: &mut Self) -> Result<(), String>;
     /// A number that is equal for states that behave alike.
     fn fingerprint(&self) -> u128;
     /// Whether what follows from this step is the same from every state with this fingerprint.
@@ -97,6 +97,7 @@ struct Explorer<'start, W: World> {
     /// Worlds whose memory is used again.
     spare: Vec<Box<W>>,
     steps: Vec<W::Step>,
+    thens: Vec<(Box<W>, u128)>,
 }
 
 impl<'start, W: World> Explorer<'start, W> {
@@ -114,6 +115,7 @@ impl<'start, W: World> Explorer<'start, W> {
             seen,
             spare: Vec::new(),
             steps: Vec::new(),
+            thens: Vec::new(),
         }
     }
 
@@ -133,11 +135,16 @@ impl<'start, W: World> Explorer<'start, W> {
             let goals: Vec<_> = (0..promises.len()).map(|promise| world.pursue(promise)).collect();
             let pursuits = self.pursuits.len();
             self.pursuits.resize(pursuits + promises.len(), NOWHERE);
-            let mut follows = 0_u64;
+            // All first, so that what is looked up is fetched together.
+            let mut thens = std::mem::take(&mut self.thens);
             for (number, step) in (0..).zip(&steps) {
                 let then =
                     self.walk(&world, step).map_err(|rule| self.violation(rule, index, Some(number)))?;
                 let fingerprint = then.fingerprint();
+                thens.push((then, fingerprint));
+            }
+            let mut follows = 0_u64;
+            for (number, (step, (then, fingerprint))) in (0..).zip(steps.iter().zip(thens.drain(..))) {
                 if world.is_compared(step) {
                     follows = follows.wrapping_add(fingerprint as u64);
                 }
@@ -156,6 +163,7 @@ impl<'start, W: World> Explorer<'start, W> {
                     self.spare.push(then);
                 }
             }
+            self.thens = thens;
             for (promise, goal) in goals.iter().enumerate() {
                 if goal.is_some() && self.pursuits[pursuits + promise] == NOWHERE {
                     let rule = format!("{}: nothing can happen any more", promises[promise]);
@@ -183,7 +191,9 @@ impl<'start, W: World> Explorer<'start, W> {
         };
         contained(|| then.take(step, &mut self.seen))?;
         if self.transitions.is_multiple_of(REPEATED) {
-            contained(|| world.repeat(step, &then))?;
+            let mut twin = self.spare.pop().unwrap_or_else(|| Box::new(world.clone()));
+            contained(|| world.repeat(step, &then, &mut twin))?;
+            self.spare.push(twin);
         }
         Ok(then)
     }

@@ -8,4 +8,5 @@ pub mod explore;
 pub mod fleet;
 pub mod pool_sim;
 pub mod pool_world;
+pub mod resolver_world;
 pub mod sim;

@@ -78,6 +78,15 @@ pub fn walk(
     explore(&PoolWorld::new(size, freedom), seen, limit, progress)
 }
 
+/// What can happen next. Every state has a list of them, so that a set is no more than its bits.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// The resolver finds the backends of these bits.
+    Publish(u16),
+    /// Anything else.
+    Event(Event),
+}
+
 /// A pool machine and a model of all that its embedder is to know.
 #[derive(Debug)]
 pub struct PoolWorld {
@@ -146,6 +155,13 @@ impl PoolWorld {
     #[must_use]
     pub fn machine(&self) -> &PoolMachine {
         &self.machine
+    }
+
+    fn event(&self, step: &Step) -> Event {
+        match step {
+            Step::Publish(published) => Event::Backends(self.set(*published)),
+            Step::Event(event) => event.clone(),
+        }
     }
 
     fn set(&self, published: u16) -> Vec<Backend> {
@@ -376,25 +392,28 @@ impl Clone for PoolWorld {
 }
 
 impl World for PoolWorld {
-    type Step = Event;
+    type Step = Step;
     type Seen = Seen;
 
-    fn enabled(&self, steps: &mut Vec<Event>) {
+    fn enabled(&self, steps: &mut Vec<Step>) {
         self.possible(steps);
     }
 
-    fn take(&mut self, step: &Event, seen: &mut Seen) -> Result<(), String> {
-        self.step(step, seen)
+    fn take(&mut self, step: &Step, seen: &mut Seen) -> Result<(), String> {
+        self.step(&self.event(step), seen)
     }
 
     /// The same event once more, with a clock that has gone back where that must not matter.
-    fn repeat(&self, step: &Event, led_to: &Self) -> Result<(), String> {
-        let tick = *step == Event::Tick;
+    fn repeat(&self, step: &Step, led_to: &Self, twin: &mut Self) -> Result<(), String> {
+        let event = self.event(step);
+        let tick = event == Event::Tick;
         let (rule, at) = if tick { ("C1: ", led_to.now) } else { ("C1: or C8: ", Timestamp::EPOCH) };
-        let (mut twin, mut again) = (self.machine.clone(), Vec::with_capacity(led_to.out.len()));
-        twin.handle(at, step.clone(), &mut again);
-        ensure(again == led_to.out, || format!("{rule}other actions the second time, at {at}: {again:?}"))?;
-        ensure(twin == led_to.machine, || format!("{rule}another state the second time, at {at}"))
+        twin.machine.clone_from(&self.machine);
+        twin.out.clear();
+        twin.machine.handle(at, event, &mut twin.out);
+        let same = twin.out == led_to.out;
+        ensure(same, || format!("{rule}other actions the second time, at {at}: {:?}", twin.out))?;
+        ensure(twin.machine == led_to.machine, || format!("{rule}another state the second time, at {at}"))
     }
 
     fn fingerprint(&self) -> u128 {
@@ -408,31 +427,30 @@ impl World for PoolWorld {
         digest.finish()
     }
 
-    fn is_compared(&self, step: &Event) -> bool {
-        *step != Event::Tick || self.size.slots == 1
+    fn is_compared(&self, step: &Step) -> bool {
+        *step != Step::Event(Event::Tick) || self.size.slots == 1
     }
 
     fn promises(&self) -> &'static [&'static str] {
         &PROMISES[..=usize::from(self.size.backends)]
     }
 
-    fn pursue(&self, promise: usize) -> Option<Event> {
+    fn pursue(&self, promise: usize) -> Option<Step> {
         if self.ended || self.waiting() == 0 {
             return None;
         }
         let only = promise.checked_sub(1).map(|number| 1 << number);
         if self.published == 0 && only.is_none() {
-            return Some(Event::Backends(self.set((1 << self.size.backends) - 1)));
+            return Some(Step::Publish((1 << self.size.backends) - 1));
         }
-        only.is_none_or(|only| self.published & only != 0).then(|| self.behaving(only))
+        only.is_none_or(|only| self.published & only != 0).then(|| Step::Event(self.behaving(only)))
     }
 
-    fn tell(&mut self, step: &Event) -> String {
-        let mut text = transcript_event(&self.machine, self.now, step);
-        if *step == Event::Tick {
-            text = transcript_event(&self.machine, self.now.after(UNIT), step);
-        }
-        let broken = self.step(step, &mut Seen::default());
+    fn tell(&mut self, step: &Step) -> String {
+        let event = self.event(step);
+        let at = if event == Event::Tick { self.now.after(UNIT) } else { self.now };
+        let mut text = transcript_event(&self.machine, at, &event);
+        let broken = self.step(&event, &mut Seen::default());
         for action in self.out.iter().filter(|action| !matches!(action, Action::Note(_))) {
             let _ = write!(text, "\n    {}", Line(action));
         }

@@ -59,14 +59,14 @@ impl Outside<'_> {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Exchange {
     owner: Owner,
-    question: Question,
+    pub(super) question: Question,
     /// The payload size advertised with EDNS; none where the server is asked without.
-    payload: Option<u16>,
-    stage: Stage,
+    pub(super) payload: Option<u16>,
+    pub(super) stage: Stage,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-enum Stage {
+pub(super) enum Stage {
     /// Datagrams are out. Older ones stay open: their answers are as good.
     Datagrams { open: Vec<Attempt>, sent: u8, due: Timestamp },
     /// A stream is being opened.
@@ -78,11 +78,11 @@ enum Stage {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Attempt {
+pub(super) struct Attempt {
     query: QueryId,
     id: u16,
-    number: u8,
-    payload: Option<u16>,
+    pub(super) number: u8,
+    pub(super) payload: Option<u16>,
     at: Timestamp,
 }
 

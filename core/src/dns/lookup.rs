@@ -21,14 +21,14 @@ const MOST_INFLIGHT: usize = 4096;
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Lookup {
     server: SocketAddr,
-    deadline: Timestamp,
-    under_way: BTreeMap<Subject, Task>,
-    waiting: VecDeque<Subject>,
-    phase: Phase,
+    pub(super) deadline: Timestamp,
+    pub(super) under_way: BTreeMap<Subject, Task>,
+    pub(super) waiting: VecDeque<Subject>,
+    pub(super) phase: Phase,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-enum Phase {
+pub(super) enum Phase {
     /// The service's question is open.
     Service,
     /// Addresses are.
@@ -44,10 +44,10 @@ enum Phase {
 
 /// A question under way, and the aliases that led to it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Task {
-    exchange: Exchange,
-    followed: u8,
-    ttl: Duration,
+pub(super) struct Task {
+    pub(super) exchange: Exchange,
+    pub(super) followed: u8,
+    pub(super) ttl: Duration,
 }
 
 /// What an event added to a server's view.

@@ -10,13 +10,14 @@
 //! - `answer` reads what a message says to a question; `wire` turns bytes into messages, with hickory-proto.
 //! - `ids` numbers the sockets and draws the message ids.
 //! - [`Event`] and [`Action`] are the whole interface, [`Note`] what it tells on the way, [`Config`] what
-//!   can be set. `text` is how all of it reads in a log, `record` how that is read back.
+//!   can be set. `likeness` tells which states behave alike. `text` is how all of it reads in a log, `record` how that is read back.
 
 mod answer;
 mod config;
 mod event;
 mod exchange;
 mod ids;
+mod likeness;
 mod lookup;
 mod note;
 mod published;

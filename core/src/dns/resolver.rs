@@ -27,22 +27,22 @@ use crate::time::Timestamp;
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Resolver {
     service: Name,
-    config: Config,
-    servers: BTreeMap<SocketAddr, Server>,
+    pub(super) config: Config,
+    pub(super) servers: BTreeMap<SocketAddr, Server>,
     sockets: Sockets<Owner>,
     dice: Dice,
-    now: Timestamp,
-    activity: Activity,
+    pub(super) now: Timestamp,
+    pub(super) activity: Activity,
     rounds: u64,
     /// Rounds in a row without an answer.
-    fruitless: u32,
+    pub(super) fruitless: u32,
     /// Rounds in a row in which every server that answered denied that there are backends.
-    denials: u32,
-    published: Published,
+    pub(super) denials: u32,
+    pub(super) published: Published,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-enum Activity {
+pub(super) enum Activity {
     Resting { earliest: Timestamp, next: Timestamp },
     Asking(Round),
     Ended,

@@ -15,9 +15,9 @@ use crate::time::Timestamp;
 pub(super) struct Round {
     /// Counts from 1.
     pub(super) number: u64,
-    waiting: VecDeque<SocketAddr>,
+    pub(super) waiting: VecDeque<SocketAddr>,
     pub(super) lookups: BTreeMap<SocketAddr, Lookup>,
-    verdicts: BTreeMap<SocketAddr, Verdict>,
+    pub(super) verdicts: BTreeMap<SocketAddr, Verdict>,
 }
 
 /// What a round comes to.

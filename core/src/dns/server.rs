@@ -23,8 +23,8 @@ pub(super) struct Server {
     pub(super) view: View,
     failures: u32,
     failing_since: Option<Timestamp>,
-    rests_until: Timestamp,
-    plain_until: Timestamp,
+    pub(super) rests_until: Timestamp,
+    pub(super) plain_until: Timestamp,
     last: Option<(Verdict, Timestamp)>,
 }
 
@@ -138,12 +138,16 @@ impl Server {
 
     /// Drops what it said if it has failed for too long; true if that changed anything.
     pub(super) fn lapse(&mut self, now: Timestamp) -> bool {
-        let is_due = self.failing_since.is_some_and(|since| now.since(since) >= LAPSES_AFTER);
-        let lapses = is_due && self.view.catalogue().is_some();
+        let lapses = self.lapses_at() <= now && self.view.catalogue().is_some();
         if lapses {
             self.view = View::Unknown;
         }
         lapses
+    }
+
+    /// When what it said lapses, should it go on failing.
+    pub(super) fn lapses_at(&self) -> Timestamp {
+        self.failing_since.map_or(Timestamp::NEVER, |since| since.after(LAPSES_AFTER))
     }
 
     pub(super) fn status(&self, address: SocketAddr, now: Timestamp) -> ServerStatus {

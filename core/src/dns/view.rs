@@ -30,9 +30,9 @@ pub(super) enum View {
 /// There is no other cache: what has not expired here is not asked again.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct Catalogue {
-    services: BTreeMap<Service, Rank>,
+    pub(super) services: BTreeMap<Service, Rank>,
     until: Timestamp,
-    addresses: BTreeMap<(Name, Kind), Known>,
+    pub(super) addresses: BTreeMap<(Name, Kind), Known>,
 }
 
 /// The addresses of one target and family; none, if the server said so.

@@ -42,17 +42,19 @@ impl PoolMachine {
         ensure!(draining == self.draining, "C13: counted {draining:?}, remembered {:?}", self.draining);
         ensure!(sound == self.sound_online, "C13: {sound} sound backends, not {}", self.sound_online);
         for (id, set) in self.sets.iter() {
-            let mut others = self.sets.iter().filter(|(other, _)| *other < id);
-            let twice = others.any(|(_, other)| other.backend.identity() == set.backend.identity());
+            let same = |other: &SlotSet| {
+                other.backend.address == set.backend.address && other.backend.name == set.backend.name
+            };
+            let twice = self.sets.iter().take_while(|(other, _)| *other < id).any(|(_, other)| same(other));
             ensure!(!twice, "C13: {} is known twice", set.backend);
         }
         let placed = self.sets.iter().filter(|(_, set)| set.bucket.is_some()).count();
-        let offered = self.pick.iter(&self.sets).filter(|&backend| self.sets.at(backend).bucket.is_some());
-        ensure!(
-            placed == offered.count() && placed == self.pick.iter(&self.sets).count(),
-            "C13: the buckets hold {:?}",
-            self.pick_order()
-        );
+        let mut offered = 0;
+        for backend in self.pick.iter(&self.sets) {
+            ensure!(self.sets.at(backend).bucket.is_some(), "C13: {backend:?} is in a bucket unawares");
+            offered += 1;
+        }
+        ensure!(placed == offered, "C13: the buckets hold {:?}", self.pick_order());
         ensure!(
             self.order.is_sorted_by_key(|&backend| self.sets.at(backend).rank),
             "C13: the rendezvous order is out of order"
@@ -121,7 +123,7 @@ impl PoolMachine {
         ensure!(self.order.contains(&backend) == set.wanted, "C13: {backend:?} is in the wrong order");
         let withheld = set.health.suspect && set.health.suspect_out > 0 && self.sound_online > 0;
         let offered = set.wanted && idle > 0 && !withheld;
-        let bucket = offered.then(|| pick::bucket(set.counts.load(), set.share));
+        let bucket = offered.then(|| pick::bucket(set.counts.load(), set.wish.share));
         ensure!(
             bucket == set.bucket,
             "C13: {backend:?} belongs in bucket {bucket:?}, is in {:?}",

@@ -30,7 +30,7 @@ impl PoolMachine {
             }
             Want::Share => {
                 let set = self.sets.at(self.slots.at(slot).backend);
-                if set.counts.live() <= set.share {
+                if set.counts.live() <= set.wish.share {
                     return false;
                 }
             }
@@ -58,7 +58,7 @@ impl PoolMachine {
         let candidates = self.order.iter().filter_map(|&backend| {
             let set = self.sets.at(backend);
             let victim = set.idle.last().map(SlotId)?;
-            let (live, share) = (set.counts.live(), set.share);
+            let (live, share) = (set.counts.live(), set.wish.share);
             (want == Want::Probe || live > share).then_some((victim, live, share))
         });
         // live / share, the larger first, compared without dividing.
@@ -80,9 +80,9 @@ impl PoolMachine {
     /// there will be one.
     pub(super) fn shed(&mut self, census: &[Found], tick: bool, out: &mut Vec<Action>) {
         let mut surplus = Vec::new();
-        for found in census.iter().filter(|found| !found.wish.probe) {
-            if found.live > found.wish.share {
-                surplus.push((found.backend, found.live - found.wish.share));
+        for found in census.iter().filter(|found| !found.candidate.wish.probe) {
+            if found.live > found.candidate.wish.share {
+                surplus.push((found.backend, found.live - found.candidate.wish.share));
             }
         }
         if surplus.is_empty() {

@@ -44,7 +44,7 @@ impl PoolMachine {
     pub(super) fn enter_unclaimed(&mut self, slot: SlotId, out: &mut Vec<Action>) {
         self.transition(slot, SlotState::Unclaimed { since: self.now }, out);
         let set = self.sets.at(self.slots.at(slot).backend);
-        if set.counts.live() > set.share {
+        if set.counts.live() > set.wish.share {
             self.planned.searched = false;
         }
         self.arm(slot);
@@ -135,7 +135,7 @@ impl PoolMachine {
         let set = self.sets.at(backend);
         let withheld = set.health.suspect && set.health.suspect_out > 0 && self.sound_online > 0;
         let offered = set.idle.len() > 0 && set.wanted && !withheld;
-        let bucket = offered.then(|| pick::bucket(set.counts.load(), set.share));
+        let bucket = offered.then(|| pick::bucket(set.counts.load(), set.wish.share));
         self.pick.place(backend, bucket, &mut self.sets);
     }
 

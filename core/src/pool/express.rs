@@ -100,7 +100,7 @@ impl PoolMachine {
         entry.suspicion = 0;
         set.counts.shift(SlotKind::Unclaimed, SlotKind::Claimed);
         self.wanted.shift(SlotKind::Unclaimed, SlotKind::Claimed);
-        let next = (set.idle.len() > 0).then(|| pick::bucket(set.counts.load(), set.share));
+        let next = (set.idle.len() > 0).then(|| pick::bucket(set.counts.load(), set.wish.share));
         if next == Some(bucket) {
             self.pick.rotate(backend, &mut self.sets);
         } else {
@@ -172,7 +172,7 @@ impl PoolMachine {
             entry.state = SlotState::Unclaimed { since: now };
             set.counts.shift(from, SlotKind::Unclaimed);
             self.wanted.shift(from, SlotKind::Unclaimed);
-            let bucket = pick::bucket(set.counts.load(), set.share);
+            let bucket = pick::bucket(set.counts.load(), set.wish.share);
             let backend = entry.backend;
             set.idle.push_front(slot.0, &mut IdleLinks(&mut self.slots));
             self.pick.place(backend, Some(bucket), &mut self.sets);

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::balance::Want;
 use super::event::{Action, BackendId, Note, SlotId, SlotKind};
-use super::plan::{Candidate, Wish, plan};
+use super::plan::{Candidate, plan};
 use super::set::Standing;
 use super::{PoolMachine, SlotState};
 use crate::digest::Digest;
@@ -115,17 +115,13 @@ impl PoolMachine {
 
     fn plan_anew(&mut self, target: u32, out: &mut Vec<Action>) {
         let mut census: Vec<_> = self.order.iter().map(|&backend| self.find(backend)).collect();
-        let wishes = plan(&census_of(&census), target);
-        for (found, wish) in census.iter_mut().zip(wishes) {
-            found.wish = wish;
-        }
+        plan(&mut census, target);
         let tick = core::mem::take(&mut self.planned.tick);
         out.push(Action::Note(Note::Planned { tick }));
         for found in &census {
             let set = self.sets.at_mut(found.backend);
-            set.probe = found.wish.probe;
-            if set.share != found.wish.share {
-                set.share = found.wish.share;
+            let before = core::mem::replace(&mut set.wish, found.candidate.wish);
+            if before.share != set.wish.share {
                 self.refresh(found.backend);
             }
         }
@@ -168,9 +164,9 @@ impl PoolMachine {
     pub(super) fn pause_over(&mut self, backend: BackendId) {
         let set = self.sets.at(backend);
         let same = set.wanted && set.standing() == Standing::Down && set.counts.of(SlotKind::Connecting) == 0;
-        if !(same && self.planned.content) || (set.probe && self.planned.probe_due.is_some()) {
+        if !(same && self.planned.content) || (set.wish.probe && self.planned.probe_due.is_some()) {
             self.planned.stale = true;
-        } else if set.probe {
+        } else if set.wish.probe {
             self.planned.probe_due = Some(backend);
         } else {
             self.planned.undialled = true;
@@ -184,13 +180,9 @@ impl PoolMachine {
             return Ok(());
         }
         let mut census: Vec<_> = self.order.iter().map(|&backend| self.find(backend)).collect();
-        let wishes = plan(&census_of(&census), self.planned.target);
-        for (found, wish) in census.iter_mut().zip(wishes) {
-            let set = self.sets.at(found.backend);
-            found.wish = Wish { share: set.share, probe: set.probe };
-            if found.wish != wish {
-                return Err("C13: a new plan would wish something else");
-            }
+        plan(&mut census, self.planned.target);
+        if census.iter().any(|found| found.candidate.wish != self.sets.at(found.backend).wish) {
+            return Err("C13: a new plan would wish something else");
         }
         if census.iter().any(Found::is_wanting) {
             return Err("C13: the plan wants what it did not open");
@@ -207,7 +199,7 @@ impl PoolMachine {
     /// Probes the one backend for which the plan is not followed yet.
     fn probe(&mut self, backend: BackendId, target: u32, out: &mut Vec<Action>) {
         let mut found = self.find(backend);
-        found.wish.probe = true;
+        found.candidate.wish.probe = true;
         if !found.wants_probe() || self.dialling() >= POOL_DIALS || self.room() == 0 {
             return self.plan_anew(target, out);
         }
@@ -250,11 +242,7 @@ impl PoolMachine {
         let live = set.counts.live();
         Found {
             backend,
-            candidate: Candidate {
-                standing: set.standing(),
-                limit: if pausing { live.min(max_count) } else { max_count },
-            },
-            wish: Wish::default(),
+            candidate: Candidate::new(set.standing(), if pausing { live.min(max_count) } else { max_count }),
             live,
             connecting: set.counts.of(SlotKind::Connecting),
             places: max_count.saturating_sub(set.counts.total()),
@@ -341,7 +329,7 @@ impl PoolMachine {
 
     /// Spares come last, and leave room for a probe while a backend is down.
     fn open_spares(&mut self, census: &mut [Found], out: &mut Vec<Action>) {
-        let down = |found: &Found| found.wish.probe && found.candidate.standing == Standing::Down;
+        let down = |found: &Found| found.candidate.wish.probe && found.candidate.standing == Standing::Down;
         let alone = self.planned.probing == 0 && self.wanted.connected() > 0 && self.max_slots() > 1;
         let kept = u32::from(alone && census.iter().any(down));
         while let Some(found) = neediest(census) {
@@ -364,8 +352,7 @@ impl PoolMachine {
 /// What a plan found of a backend, and wishes for it; kept true while the plan is followed.
 pub(super) struct Found {
     pub(super) backend: BackendId,
-    candidate: Candidate,
-    pub(super) wish: Wish,
+    pub(super) candidate: Candidate,
     /// Slots that are not on their way out.
     pub(super) live: u32,
     connecting: u32,
@@ -384,7 +371,7 @@ impl Found {
 
     /// A probe of it is due and not running.
     fn wants_probe(&self) -> bool {
-        self.wish.probe && self.connecting == 0 && !self.pausing && self.places > 0
+        self.candidate.wish.probe && self.connecting == 0 && !self.pausing && self.places > 0
     }
 
     /// It is untried or due, and is not being dialled.
@@ -400,12 +387,14 @@ impl Found {
     /// How many slots it lacks that it may open now.
     fn lacks(&self) -> u32 {
         let free = !self.pausing && self.places > 0 && self.connecting < SET_DIALS;
-        if free { self.wish.share.saturating_sub(self.live) } else { 0 }
+        if free { self.candidate.wish.share.saturating_sub(self.live) } else { 0 }
     }
 }
 
-fn census_of(census: &[Found]) -> Vec<Candidate> {
-    census.iter().map(|found| found.candidate).collect()
+impl AsMut<Candidate> for Found {
+    fn as_mut(&mut self) -> &mut Candidate {
+        &mut self.candidate
+    }
 }
 
 /// The backend that is up and furthest below its share; the first in order among equals.

@@ -74,12 +74,12 @@ impl PoolMachine {
             // Only a second connection can be swept up.
             health.swept && self.max_count().min(self.max_slots()) > 1,
             self.presses() && health.last_dial > self.patience.since_dial,
-            self.planned.content && set.probe,
+            self.planned.content && set.wish.probe,
         ];
         digest.push(pack(flags) << 8 | health.last_connect.map_or(2, u64::from));
         let failures = u64::from(health.failures.min(self.failures_that_matter()));
         digest.push(dial << 32 | failures << 16 | self.pick.turn(backend, &self.sets));
-        digest.push(u64::from(set.share));
+        digest.push(u64::from(set.wish.share));
         let paused = health.next_attempt != Timestamp::EPOCH;
         digest.push(if paused { self.left(health.next_attempt) } else { u64::MAX });
         digest.push(if health.suspect { self.left(self.forgiven_at(backend)) } else { 0 });

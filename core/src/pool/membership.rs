@@ -4,6 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::event::{Action, BackendId, Denial, Note, SlotId, SlotKind};
+use super::plan::Wish;
 use super::queue::Standing;
 use super::set::SlotSet;
 use super::{Life, PoolMachine};
@@ -74,7 +75,7 @@ impl PoolMachine {
     fn withdraw(&mut self, backend: BackendId, out: &mut Vec<Action>) {
         let set = self.sets.at_mut(backend);
         set.wanted = false;
-        set.share = 0;
+        set.wish = Wish::default();
         self.wanted.release(&set.counts);
         self.draining.absorb(&set.counts);
         out.push(Action::Note(Note::Removed(backend)));

@@ -83,8 +83,9 @@ impl Pick {
 
     /// The backends in the order in which they would be picked.
     pub(crate) fn iter(&self, sets: &Sets) -> impl Iterator<Item = BackendId> {
-        let filled = (0..BUCKETS).filter(|bucket| self.filled & (1 << bucket) != 0);
-        let lists = filled.map(|bucket| &self.buckets[bucket]);
+        let lowest = |filled: u64| (filled != 0).then_some(filled);
+        let filled = core::iter::successors(lowest(self.filled), move |filled| lowest(filled & (filled - 1)));
+        let lists = filled.map(|filled| &self.buckets[filled.trailing_zeros() as usize]);
         lists.flat_map(|list| list.iter(|id| sets.at(BackendId(id)).place)).map(BackendId)
     }
 }

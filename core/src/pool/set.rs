@@ -2,6 +2,7 @@
 
 use super::event::BackendId;
 use super::list::{Link, Links, List, Table};
+use super::plan::Wish;
 use super::slot::Counts;
 use crate::backend::Backend;
 use crate::overwrite::overwritable;
@@ -81,10 +82,8 @@ pub(crate) struct SlotSet {
     pub(crate) idle: List,
     /// Neighbours in the pick's bucket it is in.
     pub(crate) place: Link,
-    /// How many slots the plan gives it.
-    pub(crate) share: u32,
-    /// Whether the plan wants it probed as soon as it may.
-    pub(crate) probe: bool,
+    /// What the plan in force wants of it.
+    pub(crate) wish: Wish,
     /// The pick's bucket it is in.
     pub(crate) bucket: Option<u8>,
     /// In the resolver's latest set; otherwise it drains.
@@ -97,7 +96,7 @@ pub(crate) struct SlotSet {
     pub(crate) rank: u64,
 }
 
-overwritable!(SlotSet { counts, idle, place, share, probe, bucket, wanted, sound, health, backend, rank });
+overwritable!(SlotSet { counts, idle, place, wish, bucket, wanted, sound, health, backend, rank });
 
 impl SlotSet {
     pub(crate) fn new(backend: Backend, rank: u64) -> Self {
@@ -109,8 +108,7 @@ impl SlotSet {
             sound: false,
             counts: Counts::default(),
             idle: List::EMPTY,
-            share: 0,
-            probe: false,
+            wish: Wish::default(),
             bucket: None,
             place: Link::NONE,
         }

@@ -135,7 +135,7 @@ impl PoolMachine {
             in_set: set.wanted,
             standing: set.standing(),
             suspect: set.health.suspect,
-            share: set.share,
+            share: set.wish.share,
             failures: set.health.failures,
             next_attempt: (set.health.next_attempt > self.now).then_some(set.health.next_attempt),
         })

@@ -3,21 +3,21 @@
 use qorb_core::Timestamp;
 use qorb_core::pool::{ClaimId, Event, Failure, Return, SlotId};
 
-use super::{ClaimModel, Operation, Place, PoolWorld, SlotModel};
+use super::{ClaimModel, Operation, Place, PoolWorld, SlotModel, Step};
 
 impl PoolWorld {
     /// Everything that can happen.
-    pub(super) fn possible(&self, events: &mut Vec<Event>) {
+    pub(super) fn possible(&self, steps: &mut Vec<Step>) {
         if !self.ended {
             let every = (1 << self.size.backends) - 1;
             for published in 0..=every {
                 let allowed = self.freedom.membership || (published == every && self.published == 0);
                 if allowed && published != self.published {
-                    events.push(Event::Backends(self.set(published)));
+                    steps.push(Step::Publish(published));
                 }
             }
             if self.freedom.shutdown {
-                events.push(Event::ShutDown);
+                steps.push(Step::Event(Event::ShutDown));
             }
         }
         if self.outstanding() < self.size.claims
@@ -26,31 +26,35 @@ impl PoolWorld {
             let timeout = self.machine.policy().claim_timeout;
             // Whoever comes when nobody else is on the way is patient, so that C9 and C11 mean something.
             if self.claims.iter().all(|claim| *claim == ClaimModel::Free) || !self.freedom.deadlines {
-                events.push(Event::Claim { claim, deadline: Timestamp::NEVER });
+                steps.push(Step::Event(Event::Claim { claim, deadline: Timestamp::NEVER }));
             } else {
-                events.push(Event::Claim { claim, deadline: self.now.after(timeout) });
+                steps.push(Step::Event(Event::Claim { claim, deadline: self.now.after(timeout) }));
             }
             if self.freedom.hasty {
-                events.push(Event::Claim { claim, deadline: self.now });
+                steps.push(Step::Event(Event::Claim { claim, deadline: self.now }));
             }
         }
         for (index, claim) in (0..).map(ClaimId).zip(&self.claims) {
             match claim {
-                ClaimModel::Waiting(_) => events.push(Event::Cancelled(index)),
-                ClaimModel::Granted(_) => events.extend([Event::Fetched(index), Event::Cancelled(index)]),
-                ClaimModel::Revoked(_) => events.extend([Event::Resume(index), Event::Cancelled(index)]),
+                ClaimModel::Waiting(_) => steps.push(Step::Event(Event::Cancelled(index))),
+                ClaimModel::Granted(_) => {
+                    steps.extend([Event::Fetched(index), Event::Cancelled(index)].map(Step::Event))
+                }
+                ClaimModel::Revoked(_) => {
+                    steps.extend([Event::Resume(index), Event::Cancelled(index)].map(Step::Event))
+                }
                 ClaimModel::Free | ClaimModel::Asking(_) | ClaimModel::Acquiring => {}
             }
         }
         for (slot, model) in self.slots() {
-            self.possible_of_slot(slot, model, events);
+            self.possible_of_slot(slot, model, steps);
         }
-        events.push(Event::Tick);
+        steps.push(Step::Event(Event::Tick));
     }
 
-    fn possible_of_slot(&self, slot: SlotId, model: &SlotModel, events: &mut Vec<Event>) {
+    fn possible_of_slot(&self, slot: SlotId, model: &SlotModel, steps: &mut Vec<Step>) {
         match model.operation {
-            Some((Operation::Close, _)) => events.push(Event::Closed(slot)),
+            Some((Operation::Close, _)) => steps.push(Step::Event(Event::Closed(slot))),
             Some((operation, aborted)) => {
                 let completed = |result| match operation {
                     Operation::Connect => Event::Connected(slot, result),
@@ -58,7 +62,7 @@ impl PoolWorld {
                     Operation::Recycle | Operation::Close => Event::Recycled(slot, result),
                 };
                 let failure = if aborted { Failure::Aborted } else { Failure::Error };
-                events.extend([completed(Ok(())), completed(Err(failure))]);
+                steps.extend([completed(Ok(())), completed(Err(failure))].map(Step::Event));
             }
             None => {}
         }
@@ -66,24 +70,26 @@ impl PoolWorld {
             // The return of a grant says that it was fetched.
             Place::Claimer | Place::Seat(..) => {
                 let hows = [Return::Intact, Return::Recycling, Return::Broken, Return::Detached];
-                events.extend(hows.map(|how| Event::Returned(slot, how)));
+                steps.extend(hows.map(|how| Step::Event(Event::Returned(slot, how))));
             }
             Place::Fresh(ticket) => {
                 let hows = [Return::Intact, Return::Recycling, Return::Broken, Return::Detached];
-                events.extend(hows.map(|how| Event::Returned(slot, how)));
+                steps.extend(hows.map(|how| Step::Event(Event::Returned(slot, how))));
                 if let Some(claim) = self.free_claim().filter(|_| self.freedom.acquire) {
                     let failure = Failure::Error;
-                    events.push(Event::AcquirePending { slot, claim, ticket });
-                    events.push(Event::AcquireFailed { slot, claim, ticket, failure });
+                    steps.push(Step::Event(Event::AcquirePending { slot, claim, ticket }));
+                    steps.push(Step::Event(Event::AcquireFailed { slot, claim, ticket, failure }));
                 }
             }
-            Place::Acquiring { denied: true, .. } => events.push(Event::Returned(slot, Return::Abandoned)),
+            Place::Acquiring { denied: true, .. } => {
+                steps.push(Step::Event(Event::Returned(slot, Return::Abandoned)))
+            }
             Place::Acquiring { claim, ticket, told, .. } => {
-                events.push(Event::Returned(slot, Return::Abandoned));
+                steps.push(Step::Event(Event::Returned(slot, Return::Abandoned)));
                 let failure = if told { Failure::TimedOut } else { Failure::Error };
-                events.push(Event::AcquireFailed { slot, claim, ticket, failure });
+                steps.push(Step::Event(Event::AcquireFailed { slot, claim, ticket, failure }));
                 if !told {
-                    events.push(Event::Acquired(slot));
+                    steps.push(Step::Event(Event::Acquired(slot)));
                 }
             }
             Place::Away | Place::Shelf => {}

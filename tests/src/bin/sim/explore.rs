@@ -6,13 +6,21 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use qorb_examples::options::say;
-use qorb_tests::pool_world::{Freedom, Seen, Size, walk};
+use qorb_tests::explore::{Progress, Sometimes, Violation};
+use qorb_tests::pool_world::{self, Seen, Size};
+use qorb_tests::resolver_world;
 use serde_json::json;
 
 use super::{Outcome, progress};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
+    /// Which machine
+    #[arg(long, value_enum, default_value = "pool")]
+    machine: Explored,
+    /// How many servers a resolver has
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
+    servers: u8,
     /// How many backends there are
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=4))]
     backends: u16,
@@ -39,56 +47,120 @@ pub(crate) struct Arguments {
     transcript: PathBuf,
 }
 
+/// The machines that can be explored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Explored {
+    Pool,
+    Resolver,
+}
+
 /// What a world may do without.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Kind {
-    /// The set of backends changes
+    /// A pool's set of backends changes
     Membership,
-    /// `on_acquire` pends and fails
+    /// A pool's `on_acquire` pends and fails
     Acquire,
-    /// The pool is shut down
+    /// The machine is shut down
     Shutdown,
     /// Claims give up waiting
     Deadlines,
     /// Claims are now or never
     Hasty,
+    /// Answers to a resolver lack addresses
+    Bare,
+    /// They deny that there is anything
+    Denials,
+    /// They are errors, or cannot be read
+    Errors,
+    /// They are cut, and asked for on a stream
+    Cut,
+    /// A resolver is asked to hurry
+    Hints,
+}
+
+/// What came of it.
+struct Found {
+    far: Progress,
+    complete: bool,
+    never: Vec<&'static str>,
+    violation: Option<Violation>,
+    table: Vec<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
-    let Arguments { backends, limit, ref transcript, .. } = *arguments;
+    let found = match arguments.machine {
+        Explored::Pool => of_pool(arguments),
+        Explored::Resolver => of_resolver(arguments),
+    };
+    progress::clear();
+    let transcript = &arguments.transcript;
+    if let Some(violation) = &found.violation {
+        fs::write(transcript, violation.to_string())?;
+        say(&violation.to_string())?;
+    }
+    if arguments.table {
+        for row in &found.table {
+            say(row)?;
+        }
+    }
+    let far = found.far;
+    let seconds = far.took.as_secs_f64();
+    let summary = json!({
+        "states": far.states,
+        "transitions": far.transitions,
+        "depth": far.depth,
+        "complete": found.complete,
+        "never": found.never,
+        "seconds": seconds,
+        "events_per_second": (far.transitions as f64 / seconds).round(),
+        "violations": u32::from(found.violation.is_some()),
+        "transcript": found.violation.as_ref().map(|_| transcript),
+    });
+    Ok(Outcome { holds: found.violation.is_none(), summary })
+}
+
+fn of_pool(arguments: &Arguments) -> Found {
     let (slots, claims) = (usize::from(arguments.slots), usize::from(arguments.claims));
-    let size = Size { backends, slots, slots_of_one: usize::from(arguments.slots_of_one), claims };
+    let slots_of_one = usize::from(arguments.slots_of_one);
+    let size = Size { backends: arguments.backends, slots, slots_of_one, claims };
     let with = |kind| !arguments.without.contains(&kind);
-    let freedom = Freedom {
+    let freedom = pool_world::Freedom {
         membership: with(Kind::Membership),
         acquire: with(Kind::Acquire),
         shutdown: with(Kind::Shutdown),
         deadlines: with(Kind::Deadlines),
         hasty: with(Kind::Hasty),
     };
-    let report = walk(size, freedom, limit, Seen::default(), |far| progress::show(&far.to_string()));
-    progress::clear();
-    if let Some(violation) = &report.violation {
-        fs::write(transcript, violation.to_string())?;
-        say(&violation.to_string())?;
+    let show = |far: &Progress| progress::show(&far.to_string());
+    let report = pool_world::walk(size, freedom, arguments.limit, Seen::default(), show);
+    Found {
+        far: report.progress,
+        complete: report.complete,
+        never: report.seen.missing(),
+        violation: report.violation,
+        table: report.seen.table(),
     }
-    if arguments.table {
-        for row in report.seen.table() {
-            say(&row)?;
-        }
+}
+
+fn of_resolver(arguments: &Arguments) -> Found {
+    let with = |kind| !arguments.without.contains(&kind);
+    let freedom = resolver_world::Freedom {
+        bare: with(Kind::Bare),
+        denials: with(Kind::Denials),
+        errors: with(Kind::Errors),
+        cut: with(Kind::Cut),
+        hints: with(Kind::Hints),
+        shutdown: with(Kind::Shutdown),
+    };
+    let show = |far: &Progress| progress::show(&far.to_string());
+    let seen = Sometimes::new(resolver_world::SOMETIMES);
+    let report = resolver_world::walk(arguments.servers.into(), freedom, arguments.limit, seen, show);
+    Found {
+        far: report.progress,
+        complete: report.complete,
+        never: report.seen.missing(),
+        violation: report.violation,
+        table: Vec::new(),
     }
-    let far = report.progress;
-    let seconds = far.took.as_secs_f64();
-    let summary = json!({
-        "states": far.states,
-        "transitions": far.transitions,
-        "depth": far.depth,
-        "complete": report.complete,
-        "never": report.seen.missing(),
-        "seconds": seconds,
-        "events_per_second": (far.transitions as f64 / seconds).round(),
-        "violations": u32::from(report.violation.is_some()),
-        "transcript": report.violation.as_ref().map(|_| transcript),
-    });
-    Ok(Outcome { holds: report.violation.is_none(), summary })
 }
