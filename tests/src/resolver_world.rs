@@ -41,7 +41,6 @@ pub const SOMETIMES: &[&str] = &[
     "what a server said lapses",
     "a cut answer is asked for on a stream",
     "a stream answers",
-    "a server that rests is left out",
     "a hint hurries the next round",
     "the end closes a socket",
 ];

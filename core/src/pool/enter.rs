@@ -91,8 +91,10 @@ impl PoolMachine {
 
     /// The running operation is told to give up; its completion still comes.
     pub(super) fn enter_aborting(&mut self, slot: SlotId, out: &mut Vec<Action>) {
+        let backend = self.slots.at(slot).backend;
+        let before = self.sets.at(backend).standing();
         self.transition(slot, SlotState::Aborting, out);
-        self.down_changed(self.slots.at(slot).backend);
+        self.slot_ended(backend, before);
         out.push(Action::Abort(slot));
     }
 
@@ -118,12 +120,12 @@ impl PoolMachine {
         let set = self.sets.at_mut(backend);
         track_suspicion(ended, set, kind.carries_load(), false);
         self.slot_timers.stop(slot.0);
-        let was_online = set.online();
+        let (was_online, before) = (set.online(), set.standing());
         set.counts.leave(kind);
         let totals = if set.wanted { &mut self.wanted } else { &mut self.draining };
         totals.leave(kind);
         self.slots.remove(slot.0);
-        self.down_changed(backend);
+        self.slot_ended(backend, before);
         out.push(Action::Note(Note::Slot { slot, backend, from: Some(kind), to: None }));
         self.connections_changed(backend, was_online, out);
         self.forget_if_gone(backend);

@@ -151,12 +151,13 @@ impl PoolMachine {
         self.planned.probing > 0 && self.queue.waiting() > 0 && self.room() == 0
     }
 
-    /// Something happened to a backend that was down, or to a slot of it. It takes no share, so that while
-    /// it stays down and pauses, the plan wishes the same; and while everything is open that the plan
+    /// A slot of this backend ended, or is on its way out. One that was down before takes no share, so that
+    /// while it stays down and pauses, the plan wishes the same; and while everything is open that the plan
     /// wants, nobody has a use for the room or the turn to connect that this may have freed.
-    pub(super) fn down_changed(&mut self, backend: BackendId) {
+    pub(super) fn slot_ended(&mut self, backend: BackendId, before: Standing) {
         let set = self.sets.at(backend);
-        let same = set.wanted && set.standing() == Standing::Down && set.health.pauses(self.now);
+        let down = before == Standing::Down && set.standing() == Standing::Down;
+        let same = set.wanted && down && set.health.pauses(self.now);
         self.planned.stale |= !(same && self.planned.content);
     }
 

@@ -1,7 +1,7 @@
 //! The resolver's set changes, and the pool ends.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 use super::event::{Action, BackendId, Denial, Note, SlotId, SlotKind};
 use super::plan::Wish;
@@ -11,57 +11,90 @@ use super::{Life, PoolMachine};
 use crate::backend::Backend;
 use crate::dice::mix;
 
+/// A set in order of identity, each backend once.
+struct Latest {
+    set: Vec<Backend>,
+    /// By which id each of it is known already.
+    known: Vec<Option<BackendId>>,
+    /// What was in the set before and is not in this one, in rendezvous order.
+    gone: Vec<BackendId>,
+}
+
 impl PoolMachine {
     pub(super) fn on_backends(&mut self, backends: Vec<Backend>, out: &mut Vec<Action>) {
         if self.life != Life::Running {
             return;
         }
-        let (latest, known) = self.recognise(backends);
-        let stays: BTreeSet<_> = known.iter().copied().flatten().collect();
-        for backend in core::mem::take(&mut self.order) {
-            if !stays.contains(&backend) {
-                self.withdraw(backend, out);
-            }
+        let Latest { set, known, gone } = self.recognise(backends);
+        let published = self.order.len();
+        for &backend in &gone {
+            self.order.retain(|&other| other != backend);
+            self.withdraw(backend, out);
         }
-        for (backend, known) in latest.into_iter().zip(known) {
-            match known {
+        let left = self.order.len();
+        for (backend, known) in set.into_iter().zip(known) {
+            let id = match known {
                 Some(known) => self.keep(known, backend, out),
-                None => {
-                    let rank = rank(self.rank_seed, &backend);
-                    let added = BackendId(self.sets.insert(SlotSet::new(backend, rank)));
-                    self.order.push(added);
-                    out.push(Action::Note(Note::Added(added)));
-                }
+                None => Some(self.add(backend, out)),
+            };
+            if let Some(id) = id {
+                let place = self.order.partition_point(|&other| self.precedes(other, id));
+                self.order.insert(place, id);
             }
         }
-        // The sort is stable, and the set was in order of identity: equal ranks are no ambiguity.
-        self.order.sort_by_key(|&backend| self.sets.at(backend).rank);
-        for index in 0..self.order.len() {
-            self.refresh(self.order[index]);
-        }
-        self.planned.stale = true;
+        self.planned.stale |= left < published || left < self.order.len();
     }
 
-    /// A set in order of identity, each backend once, and by which id each is known already.
-    fn recognise(&self, mut set: Vec<Backend>) -> (Vec<Backend>, Vec<Option<BackendId>>) {
+    /// Tells what in a set is known.
+    fn recognise(&self, mut set: Vec<Backend>) -> Latest {
         set.sort_by(|one, other| one.identity().cmp(&other.identity()));
         set.dedup_by(|next, first| next.identity() == first.identity());
-        let mut known = alloc::vec![None; set.len()];
+        let (mut known, mut gone) = (alloc::vec![None; set.len()], Vec::new());
+        let mut guess = 0;
         for (id, one) in self.sets.iter() {
-            if let Ok(at) = set.binary_search_by(|other| other.identity().cmp(&one.backend.identity())) {
-                known[at] = Some(BackendId(id));
+            let identity = one.backend.identity();
+            // Most sets come in the order of the one before.
+            let found = match set.get(guess) {
+                Some(next) if next.identity() == identity => Ok(guess),
+                Some(_) | None => set.binary_search_by(|other| other.identity().cmp(&identity)),
+            };
+            match found {
+                Ok(at) => {
+                    known[at] = Some(BackendId(id));
+                    guess = at + 1;
+                }
+                Err(_) if one.wanted => gone.push(BackendId(id)),
+                Err(_) => {}
             }
         }
-        (set, known)
+        gone.sort_by(|&one, &other| self.place(one).cmp(&self.place(other)));
+        Latest { set, known, gone }
     }
 
-    /// A backend that is known is in the new set.
-    fn keep(&mut self, known: BackendId, latest: Backend, out: &mut Vec<Action>) {
-        self.order.push(known);
+    /// What a backend's place in the rendezvous order follows from: equal ranks are no ambiguity.
+    fn place(&self, backend: BackendId) -> (u64, (&str, SocketAddr)) {
+        let set = self.sets.at(backend);
+        (set.rank, set.backend.identity())
+    }
+
+    fn precedes(&self, one: BackendId, other: BackendId) -> bool {
+        self.place(one) < self.place(other)
+    }
+
+    /// A backend is new.
+    fn add(&mut self, backend: Backend, out: &mut Vec<Action>) -> BackendId {
+        let rank = rank(self.rank_seed, &backend);
+        let added = BackendId(self.sets.insert(SlotSet::new(backend, rank)));
+        out.push(Action::Note(Note::Added(added)));
+        added
+    }
+
+    /// A backend that is known is in the new set; its id if it was not in the one before.
+    fn keep(&mut self, known: BackendId, latest: Backend, out: &mut Vec<Action>) -> Option<BackendId> {
         let set = self.sets.at_mut(known);
         set.backend = latest;
         if set.wanted {
-            return;
+            return None;
         }
         set.wanted = true;
         self.draining.release(&set.counts);
@@ -69,6 +102,7 @@ impl PoolMachine {
         out.push(Action::Note(Note::Added(known)));
         self.soundness_changed(known);
         self.refresh(known);
+        Some(known)
     }
 
     /// A backend left the set: what nobody uses is closed, what somebody holds stays usable.

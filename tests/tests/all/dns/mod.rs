@@ -1,5 +1,6 @@
 //! The resolver machine, rule by rule.
 
+mod explore;
 mod hostile;
 mod limits;
 mod reading;
