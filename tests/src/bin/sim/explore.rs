@@ -27,15 +27,16 @@ pub(crate) struct Arguments {
     /// How many slots the pool may have
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
     slots: u8,
-    /// How many slots each backend may have
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
-    slots_of_one: u8,
+    /// How many slots each backend may have; if not given, as few as fill the pool
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=4))]
+    slots_of_one: Option<u8>,
     /// How many claims may be outstanding
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
     claims: u8,
-    /// Nothing of this kind happens
+    /// Nothing of this kind happens; if not given, a pool of more than two slots does without membership,
+    /// acquire, deadlines and hasty, and all of it can be walked through
     #[arg(long, value_enum, value_name = "KIND", value_delimiter = ',')]
-    without: Vec<Kind>,
+    without: Option<Vec<Kind>>,
     /// Stop after the layer in which so many states are known
     #[arg(long, default_value_t = 100_000_000)]
     limit: usize,
@@ -78,6 +79,9 @@ enum Kind {
     /// A resolver is asked to hurry
     Hints,
 }
+
+/// What a pool of more than two slots does without if nothing is said.
+const LARGE_WITHOUT: [Kind; 4] = [Kind::Membership, Kind::Acquire, Kind::Deadlines, Kind::Hasty];
 
 /// What came of it.
 struct Found {
@@ -122,9 +126,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
 
 fn of_pool(arguments: &Arguments) -> Found {
     let (slots, claims) = (usize::from(arguments.slots), usize::from(arguments.claims));
-    let slots_of_one = usize::from(arguments.slots_of_one);
+    let slots_of_one = arguments.slots_of_one.map_or(slots.div_ceil(arguments.backends.into()), usize::from);
     let size = Size { backends: arguments.backends, slots, slots_of_one, claims };
-    let with = |kind| !arguments.without.contains(&kind);
+    let usual: &[Kind] = if slots > 2 { &LARGE_WITHOUT } else { &[] };
+    let without = arguments.without.as_deref().unwrap_or(usual);
+    let with = |kind| !without.contains(&kind);
     let freedom = pool_world::Freedom {
         membership: with(Kind::Membership),
         acquire: with(Kind::Acquire),
@@ -144,7 +150,8 @@ fn of_pool(arguments: &Arguments) -> Found {
 }
 
 fn of_resolver(arguments: &Arguments) -> Found {
-    let with = |kind| !arguments.without.contains(&kind);
+    let without = arguments.without.as_deref().unwrap_or_default();
+    let with = |kind| !without.contains(&kind);
     let freedom = resolver_world::Freedom {
         bare: with(Kind::Bare),
         denials: with(Kind::Denials),
