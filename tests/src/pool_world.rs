@@ -37,6 +37,8 @@ pub struct Size {
     pub slots_of_one: usize,
     /// Claims that may be outstanding, held ones included.
     pub claims: usize,
+    /// How often `on_acquire` may fail for one claim.
+    pub tries: u8,
 }
 
 /// What may happen in a world besides claims that come, are fetched, cancelled and returned, operations
@@ -131,7 +133,7 @@ impl PoolWorld {
             early: UNIT,
             patience: UNIT,
             probe_room_pause: UNIT,
-            acquire_tries: 2,
+            acquire_tries: size.tries,
         };
         let machine = PoolMachine::paced(policy, pace, &Dice::Highest, Timestamp::EPOCH)
             .expect("the world's own policy is valid");

@@ -143,6 +143,10 @@ impl ResolverWorld {
     }
 
     /// What the machine says about its rounds.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "all else follows from these, or is told to people alone"
+    )]
     fn heed(&mut self, note: &Note, before: u8, seen: &mut Sometimes) -> Result<(), String> {
         match note {
             Note::RoundStarted { .. } => {
@@ -178,7 +182,6 @@ impl ResolverWorld {
                 self.rested = Some(self.now);
                 self.end_round(ended, before, seen);
             }
-            // All else follows from these, or is told to people alone.
             _ => {}
         }
         Ok(())

@@ -33,6 +33,9 @@ pub(crate) struct Arguments {
     /// How many claims may be outstanding
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
     claims: u8,
+    /// How often `on_acquire` may fail for one claim
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
+    tries: u8,
     /// Nothing of this kind happens; if not given, a pool of more than two slots does without membership,
     /// acquire, deadlines and hasty, and all of it can be walked through
     #[arg(long, value_enum, value_name = "KIND", value_delimiter = ',')]
@@ -127,7 +130,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
 fn of_pool(arguments: &Arguments) -> Found {
     let (slots, claims) = (usize::from(arguments.slots), usize::from(arguments.claims));
     let slots_of_one = arguments.slots_of_one.map_or(slots.div_ceil(arguments.backends.into()), usize::from);
-    let size = Size { backends: arguments.backends, slots, slots_of_one, claims };
+    let (backends, tries) = (arguments.backends, arguments.tries);
+    let size = Size { backends, slots, slots_of_one, claims, tries };
     let usual: &[Kind] = if slots > 2 { &LARGE_WITHOUT } else { &[] };
     let without = arguments.without.as_deref().unwrap_or(usual);
     let with = |kind| !without.contains(&kind);

@@ -36,18 +36,20 @@ fn documented() -> Vec<String> {
 }
 
 /// First the one with everything: sets that change, failures, hangs, `on_acquire`, deadlines and the end.
-/// Then others, each free where that one is not: claims that are now or never, two slots of one
-/// backend, slots that are moved at the cap, suspects that are passed over.
+/// Then others, each free where that one is not: claims that fail twice, claims that are now or never, two slots
+/// of one backend, slots that are moved at the cap, suspects that are passed over.
 #[test]
 fn every_interleaving_of_small_worlds_keeps_the_contract_and_the_readme_has_the_table_of_slot_states() {
-    let everything = Size { backends: 2, slots: 2, slots_of_one: 1, claims: 2 };
-    let one_slot = Size { backends: 1, slots: 1, slots_of_one: 1, claims: 2 };
-    let one_backend = Size { backends: 1, slots: 2, slots_of_one: 2, claims: 2 };
-    let moving = Size { backends: 2, slots: 2, slots_of_one: 2, claims: 2 };
-    let wider = Size { backends: 2, slots: 3, slots_of_one: 2, claims: 3 };
+    let everything = Size { backends: 2, slots: 2, slots_of_one: 1, claims: 2, tries: 1 };
+    let again = Size { tries: 2, ..everything };
+    let one_slot = Size { backends: 1, slots: 1, slots_of_one: 1, claims: 2, tries: 2 };
+    let one_backend = Size { slots: 2, slots_of_one: 2, ..one_slot };
+    let moving = Size { slots_of_one: 2, ..everything };
+    let wider = Size { slots: 3, claims: 3, ..moving };
     let plain =
         Freedom { membership: false, acquire: false, shutdown: false, deadlines: false, hasty: false };
     let seen = every_state_of(everything, Freedom { hasty: false, ..Freedom::ALL }, Seen::default());
+    let seen = every_state_of(again, Freedom { acquire: true, ..plain }, seen);
     let seen = every_state_of(one_slot, Freedom::ALL, seen);
     let seen = every_state_of(one_backend, Freedom::ALL, seen);
     let seen = every_state_of(moving, plain, seen);
