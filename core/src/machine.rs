@@ -24,7 +24,7 @@
 //! - **C7** Limits: no slot opens while slots in any state are at `max_slots` or its backend's at
 //!   `max_count`; no claim first queues while claims without a connection are at `max_waiting`; the
 //!   actions of one event, notes aside, are at most
-//!   2 × (slots before + slots after + waiting before) + 8.
+//!   2 × (slots before + slots after + claims without a connection before) + 8.
 //! - **C8** Time may stand still but never goes back: the machine clamps it.
 //! - **C9** From every reachable state, if the world behaves, every waiting claim is served.
 //! - **C10** Shutdown: everybody without a handle is denied at once, nothing but a close is started,

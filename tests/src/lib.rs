@@ -10,3 +10,4 @@ pub mod pool_sim;
 pub mod pool_world;
 pub mod resolver_world;
 pub mod sim;
+pub mod walk;

@@ -8,3 +8,4 @@ mod pool;
 mod program;
 mod record;
 mod tidy;
+mod walk;

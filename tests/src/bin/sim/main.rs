@@ -8,6 +8,7 @@ mod explore;
 mod fleet;
 mod progress;
 mod replay;
+mod walk;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,8 @@ enum Command {
     Fleet(fleet::Arguments),
     /// Let a log happen again, and compare
     Replay(replay::Arguments),
+    /// Walk at random through large worlds, one for each seed
+    Walk(walk::Arguments),
 }
 
 /// What came of a command: whether everything held, and its last line.
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Explore(arguments) => explore::run(arguments),
         Command::Fleet(arguments) => fleet::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
+        Command::Walk(arguments) => walk::run(arguments),
     };
     progress::clear();
     let told = outcome.and_then(|outcome| {

@@ -1,0 +1,182 @@
+//! Random walks of the pool machine through large worlds.
+//!
+//! - `mod`: [`walk`], one world from its beginning to its end, and what is found in it.
+//! - `chances`: what is drawn for a world before it begins.
+//! - `world`: the machine, its backends, its claimers and the clock.
+//! - [`shadow`]: the contract, checked after every event on what an embedder can know.
+
+mod chances;
+pub mod shadow;
+mod world;
+
+use std::any::Any;
+use std::fmt;
+use std::ops::AddAssign;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use qorb_core::dice::Dice;
+use qorb_core::pool::{Beginning, Event, PoolMachine};
+use qorb_core::record::Recorder;
+use qorb_core::{Machine as _, Timestamp};
+
+use self::chances::Chances;
+use self::world::{Stage, Told, World};
+
+/// A world that has calmed down comes to its end within so many events.
+const PATIENCE: u64 = 1_000_000;
+/// Claims that must be served once the world has calmed down.
+const LAST: usize = 20;
+
+/// What came of a walk in which nothing was wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Walked {
+    /// What the machine was told.
+    pub events: u64,
+    /// Claims that it granted.
+    pub granted: u64,
+    /// Claims that waited when the world calmed down, or came after that, and were served.
+    pub served: u64,
+}
+
+impl AddAssign for Walked {
+    fn add_assign(&mut self, other: Self) {
+        self.events += other.events;
+        self.granted += other.granted;
+        self.served += other.served;
+    }
+}
+
+/// A rule that did not hold.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// The world.
+    pub seed: u64,
+    /// What does not hold, beginning with the rule's number.
+    pub rule: String,
+    /// All that happened, as a log that replays.
+    pub log: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seed {}: {}", self.seed, self.rule)
+    }
+}
+
+/// Walks through the world of this seed.
+///
+/// The shadow checks the contract after every event. The machine is recounted after every event where backends
+/// times slots are at most 12, and otherwise after every so many events as are a quarter of that product, so
+/// that a recount takes the same share of the time in worlds of every size. In the end the world behaves, or
+/// one backend does and the others answer nothing, and everybody must be served; then it is shut down, and
+/// nothing may be left.
+///
+/// # Errors
+///
+/// Says what did not hold, with a log as short as the world before the calm can be made.
+pub fn walk(seed: u64) -> Result<Walked, Box<Violation>> {
+    let mut rule = match attempt(seed, u64::MAX, &mut None) {
+        Ok(walked) => return Ok(walked),
+        Err(rule) => rule,
+    };
+    // The shortest storm after which it still goes wrong, by halves.
+    let mut storm = Chances::draw(&mut world_dice(seed)).events;
+    while storm > 0
+        && let Err(sooner) = attempt(seed, storm / 2, &mut None)
+    {
+        (storm, rule) = (storm / 2, sooner);
+    }
+    Err(Box::new(violation(seed, storm, rule)))
+}
+
+fn violation(seed: u64, storm: u64, rule: String) -> Violation {
+    let mut told = Some(Vec::new());
+    // It goes wrong again, which is what is to be told.
+    let _ = attempt(seed, storm, &mut told);
+    Violation { seed, rule, log: log(beginning(seed), told.unwrap_or_default()) }
+}
+
+/// Walks once; the world calms down after so many events, if not before. A panic is a broken rule.
+fn attempt(seed: u64, storm: u64, told: &mut Told) -> Result<Walked, String> {
+    let walked = catch_unwind(AssertUnwindSafe(|| through(seed, storm, told)));
+    walked.unwrap_or_else(|panic| Err(format!("panicked: {}", message(&*panic))))
+}
+
+fn through(seed: u64, storm: u64, told: &mut Told) -> Result<Walked, String> {
+    let mut dice = world_dice(seed);
+    let chances = Chances::draw(&mut dice);
+    let storm = storm.min(chances.events);
+    let (only_one, ends_early) = (chances.only_one_heals, chances.ends_early);
+    let only = only_one.then(|| dice.below(u64::from(chances.backends)) as u16);
+    let mut world = World::new(chances, beginning(seed), dice, told);
+    while world.events < storm && world.advance()? {}
+    let mut served = 0;
+    if !ends_early {
+        world.calm_down(only)?;
+        served = everybody_is_served(&mut world)?;
+    }
+    world.audit()?;
+    world.happen(Event::ShutDown)?;
+    world.calm_down(None)?;
+    let patience = world.events + PATIENCE;
+    while world.events < patience && world.advance()? {}
+    world.audit()?;
+    if world.shadow.slots() > 0 || !world.shadow.stopped() {
+        return Err(format!("C10: {} slots are left in the end", world.shadow.slots()));
+    }
+    Ok(Walked { events: world.events, granted: world.granted, served })
+}
+
+/// A world that behaves serves everybody who waits, and some who come (C9, C11).
+fn everybody_is_served(world: &mut World<'_>) -> Result<u64, String> {
+    let rule = if world.calm == Some(None) { "C9" } else { "C11" };
+    let most = world.chances.policy.max_waiting.saturating_sub(world.shadow.without()).min(LAST);
+    let away = (0..).zip(&world.claimers).filter(|(_, of)| of.stage == Stage::Away);
+    let last: Vec<u32> = away.map(|(claimer, _)| claimer).take(most).collect();
+    let before = world.claimers.iter().map(|of| u64::from(of.served)).sum::<u64>();
+    let mut expected = Vec::new();
+    for claimer in last {
+        expected.push((claimer, world.claimers[claimer as usize].served + 1));
+        world.ask(claimer, Timestamp::NEVER)?;
+    }
+    let patience = world.events + PATIENCE;
+    let busy = |world: &World<'_>| world.claimers.iter().any(|of| of.stage != Stage::Away);
+    while busy(world) {
+        if world.events > patience || !world.advance()? {
+            return Err(format!("{rule}: {} wait for ever", world.shadow.waiting()));
+        }
+    }
+    for (claimer, served) in expected {
+        if world.claimers[claimer as usize].served != served {
+            return Err(format!("{rule}: c{claimer} waited without end and got nothing"));
+        }
+    }
+    Ok(world.claimers.iter().map(|of| u64::from(of.served)).sum::<u64>() - before)
+}
+
+fn world_dice(seed: u64) -> Dice {
+    Dice::Seeded(seed).fork(1)
+}
+
+fn beginning(seed: u64) -> Beginning {
+    let policy = Chances::draw(&mut world_dice(seed)).policy;
+    Beginning::New { policy, dice: Dice::Seeded(seed).fork(2), at: Timestamp::EPOCH }
+}
+
+/// The log of all that the machine was told, up to what it did not survive.
+fn log(beginning: Beginning, told: Vec<(Timestamp, Event)>) -> String {
+    let mut recorder = Recorder::<PoolMachine>::new(beginning).expect("it began so before");
+    let mut out = Vec::new();
+    for (now, event) in told {
+        out.clear();
+        if catch_unwind(AssertUnwindSafe(|| recorder.handle(now, event, &mut out))).is_err() {
+            break;
+        }
+    }
+    recorder.log()
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
+}

@@ -1,0 +1,494 @@
+//! What an embedder can know of a pool machine from its events and actions alone, and the contract
+//! checked on that.
+
+mod model;
+
+use std::collections::BTreeSet;
+
+use qorb_core::pool::{Action, BackendId, ClaimId, Event, Policy, PoolMachine, Return, SlotId, Ticket};
+use qorb_core::{Backend, Machine, Timestamp};
+
+use self::model::{BackendModel, ClaimModel, Operation, Place, SlotModel, fits};
+
+/// The shadow of a pool machine: told every event before the machine, and every action after it.
+#[derive(Debug)]
+pub struct Shadow {
+    policy: Policy,
+    now: Timestamp,
+    slots: Vec<Option<SlotModel>>,
+    claims: Vec<ClaimModel>,
+    backends: Vec<BackendModel>,
+    /// The arrival numbers of the claims that wait.
+    waiting: BTreeSet<u64>,
+    revoked: usize,
+    acquiring: usize,
+    granted: usize,
+    arrivals: u64,
+    total: usize,
+    /// Connections at rest on wanted backends.
+    resting: usize,
+    ended: bool,
+    stopped: bool,
+    /// The set of the event under way.
+    published: Option<Vec<Backend>>,
+    asking: Option<ClaimId>,
+    /// Slots that the event under way concerns.
+    touched: Vec<SlotId>,
+    /// Nothing may come of the event under way but notes.
+    idle: bool,
+    slots_before: usize,
+    without_before: usize,
+}
+
+impl Shadow {
+    /// The shadow of a machine that just began with this policy.
+    #[must_use]
+    pub fn new(policy: Policy, now: Timestamp) -> Self {
+        Self {
+            policy,
+            now,
+            slots: Vec::new(),
+            claims: Vec::new(),
+            backends: Vec::new(),
+            waiting: BTreeSet::new(),
+            revoked: 0,
+            acquiring: 0,
+            granted: 0,
+            arrivals: 0,
+            total: 0,
+            resting: 0,
+            ended: false,
+            stopped: false,
+            published: None,
+            asking: None,
+            touched: Vec::new(),
+            idle: false,
+            slots_before: 0,
+            without_before: 0,
+        }
+    }
+
+    /// Claims that wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Claims without a connection.
+    #[must_use]
+    pub fn without(&self) -> usize {
+        self.waiting.len() + self.revoked
+    }
+
+    /// Slots in any state.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.total
+    }
+
+    /// Whether `Stopped` was reported.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Whether it was shut down.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Notes what the embedder does before it tells the machine.
+    ///
+    /// # Errors
+    ///
+    /// Says what no embedder may do.
+    pub fn before(&mut self, machine: &PoolMachine, now: Timestamp, event: &Event) -> Result<(), String> {
+        self.now = self.now.max(now);
+        self.idle = *event == Event::Tick && machine.deadline().is_none_or(|at| at > self.now);
+        self.touched.clear();
+        self.slots_before = self.total;
+        self.without_before = self.without();
+        match *event {
+            Event::Claim { claim, .. } => {
+                self.arrivals += 1;
+                self.asking = Some(claim);
+                self.becomes(claim, ClaimModel::Asking(self.arrivals));
+            }
+            Event::Resume(claim) => {
+                let ClaimModel::Revoked(arrival) = self.claim(claim) else {
+                    return Err(format!("embedder: {claim:?} resumes without having been revoked"));
+                };
+                self.becomes(claim, ClaimModel::Waiting(arrival));
+            }
+            Event::Fetched(claim) => {
+                self.leaves_seat(claim, Place::Claimer);
+                self.becomes(claim, ClaimModel::Free);
+            }
+            Event::Cancelled(claim) => {
+                self.leaves_seat(claim, Place::Shelf);
+                self.becomes(claim, ClaimModel::Free);
+            }
+            Event::AcquirePending { slot, claim, .. } => {
+                self.becomes(claim, ClaimModel::Acquiring);
+                self.place(slot, Place::Acquiring { claim, told: false, denied: false });
+            }
+            Event::Acquired(slot) => {
+                if let Some(claim) = self.acquiring_for(slot) {
+                    self.becomes(claim, ClaimModel::Free);
+                }
+                self.place(slot, Place::Claimer);
+            }
+            Event::AcquireFailed { slot, claim, ticket, .. } => {
+                self.becomes(claim, ClaimModel::Waiting(ticket.arrival));
+                self.place(slot, Place::Shelf);
+            }
+            Event::Returned(slot, how) => self.before_return(slot, how),
+            Event::Connected(slot, result) => self.finishes(slot, result.is_ok(), result.is_err()),
+            Event::Checked(slot, result) | Event::Recycled(slot, result) => {
+                self.finishes(slot, result.is_ok(), false);
+            }
+            Event::Closed(slot) => self.finishes(slot, false, true),
+            Event::ShutDown => self.ended = true,
+            Event::Backends(ref set) => self.published = Some(set.clone()),
+            Event::Tick => {}
+        }
+        Ok(())
+    }
+
+    /// Does what the machine asks for, if it may ask for it.
+    ///
+    /// # Errors
+    ///
+    /// Says which rule is broken.
+    pub fn perform(&mut self, machine: &PoolMachine, action: &Action) -> Result<(), String> {
+        if self.published.is_some() && !matches!(action, Action::Note(_)) {
+            self.learn_set(machine)?;
+        }
+        match *action {
+            Action::Connect(slot, backend) => self.connect(slot, backend),
+            Action::Check(slot) => self.start(slot, Operation::Check),
+            Action::Recycle(slot) => self.start(slot, Operation::Recycle),
+            Action::Close(slot) => self.start(slot, Operation::Close),
+            Action::Abort(slot) => {
+                self.touched.push(slot);
+                match &mut self.model(slot)?.running {
+                    Some((operation, aborted)) if *operation != Operation::Close && !*aborted => {
+                        *aborted = true;
+                        Ok(())
+                    }
+                    other => Err(format!("C3: abort of {slot:?} with {other:?} running")),
+                }
+            }
+            Action::Grant { claim, slot, ticket } => self.grant(claim, slot, ticket),
+            Action::Revoke(claim, slot) => self.revoke(claim, slot),
+            Action::Deny(claim, _) => self.deny(claim),
+            Action::Stopped => {
+                ensure(self.ended && !self.stopped, || "C10: stopped twice or unasked".to_owned())?;
+                self.stopped = true;
+                let in_hands =
+                    |slot: &SlotModel| matches!(slot.place, Place::Claimer | Place::Acquiring { .. });
+                ensure(self.slots.iter().flatten().all(in_hands), || "C10: stopped with work left".to_owned())
+            }
+            Action::Note(_) => Ok(()),
+        }
+    }
+
+    /// What has to be true once all actions are carried out.
+    ///
+    /// # Errors
+    ///
+    /// Says which rule is broken.
+    pub fn after(&mut self, machine: &PoolMachine, actions: &[Action]) -> Result<(), String> {
+        if self.published.is_some() {
+            self.learn_set(machine)?;
+        }
+        let count = actions.iter().filter(|action| !matches!(action, Action::Note(_))).count();
+        ensure(!self.idle || count == 0, || format!("C2: {count} actions though nothing was due"))?;
+        let bound = 2 * (self.slots_before + self.total + self.without_before) + 8;
+        ensure(count <= bound, || format!("C7: {count} actions for one event, at most {bound} allowed"))?;
+        if let Some(claim) = self.asking.take()
+            && let ClaimModel::Asking(arrival) = self.claim(claim)
+        {
+            ensure(self.without_before < self.policy.max_waiting, || {
+                format!("C7: {claim:?} queues behind {}", self.without_before)
+            })?;
+            self.becomes(claim, ClaimModel::Waiting(arrival));
+        }
+        let deadline = machine.deadline();
+        ensure(deadline.is_none_or(|at| at > self.now), || {
+            format!("C2: the deadline {deadline:?} is not later than {}", self.now)
+        })?;
+        let waiting = machine.waiting() as usize;
+        ensure(waiting == self.waiting.len(), || {
+            format!("C5: the machine thinks that {waiting} wait, {} do", self.waiting.len())
+        })?;
+        let known = (machine.wanted().total() + machine.draining().total()) as usize;
+        ensure(known == self.total, || format!("C3: the machine knows {known} slots of {}", self.total))?;
+        while let Some(slot) = self.touched.pop() {
+            self.compare(machine, slot)?;
+        }
+        if self.ended { self.check_end() } else { self.check_waiting(machine) }
+    }
+
+    /// Compares every slot with what the machine thinks of it.
+    ///
+    /// # Errors
+    ///
+    /// Says which rule is broken.
+    pub fn compare_all(&self, machine: &PoolMachine) -> Result<(), String> {
+        (0..self.slots.len() as u32).try_for_each(|slot| self.compare(machine, SlotId(slot)))
+    }
+
+    fn before_return(&mut self, slot: SlotId, how: Return) {
+        match self.slots[slot.0 as usize].map(|model| model.place) {
+            Some(Place::Seat(claim) | Place::Acquiring { claim, denied: false, .. }) => {
+                self.becomes(claim, ClaimModel::Free);
+            }
+            Some(Place::Acquiring { .. } | Place::Away | Place::Shelf | Place::Claimer) | None => {}
+        }
+        self.place(slot, Place::Shelf);
+        if how == Return::Detached {
+            self.vanish(slot);
+        }
+    }
+
+    /// An operation has ended; its connection is back with the embedder, if it left one.
+    fn finishes(&mut self, slot: SlotId, left_one: bool, gone: bool) {
+        self.place(slot, Place::Away);
+        if let Some(model) = &mut self.slots[slot.0 as usize] {
+            model.running = None;
+        }
+        if left_one {
+            self.place(slot, Place::Shelf);
+        }
+        if gone {
+            self.vanish(slot);
+        }
+    }
+
+    fn vanish(&mut self, slot: SlotId) {
+        self.place(slot, Place::Away);
+        if let Some(model) = self.slots[slot.0 as usize].take() {
+            self.backends[model.backend.0 as usize].slots -= 1;
+            self.total -= 1;
+        }
+    }
+
+    /// Which backends are wanted now; what the machine calls them, it has decided by now.
+    fn learn_set(&mut self, machine: &PoolMachine) -> Result<(), String> {
+        let Some(set) = self.published.take() else { return Ok(()) };
+        if self.ended {
+            return Ok(());
+        }
+        for model in &mut self.backends {
+            model.wanted = false;
+        }
+        let mut found = BTreeSet::new();
+        for view in machine.census() {
+            let index = view.id.0 as usize;
+            if index >= self.backends.len() {
+                self.backends.resize(index + 1, BackendModel::default());
+            }
+            let wanted = set.contains(view.backend);
+            ensure(wanted == view.in_set, || format!("C5: {} is taken for {}", view.backend, view.in_set))?;
+            self.backends[index].wanted = wanted;
+            if wanted {
+                found.insert(view.backend);
+            }
+        }
+        let all: BTreeSet<_> = set.iter().collect();
+        ensure(all == found, || format!("C5: of {} backends the machine knows {}", all.len(), found.len()))?;
+        self.resting = self.backends.iter().filter(|of| of.wanted).map(|of| of.resting).sum();
+        Ok(())
+    }
+
+    fn connect(&mut self, slot: SlotId, backend: BackendId) -> Result<(), String> {
+        let (total, index) = (self.total, slot.0 as usize);
+        ensure(!self.ended, || "C10: a connect after the end".to_owned())?;
+        if index >= self.slots.len() {
+            self.slots.resize(index + 1, None);
+        }
+        ensure(self.slots[index].is_none(), || format!("C4: {slot:?} connects but exists"))?;
+        ensure(total < self.policy.max_slots, || format!("C7: {total} slots, and one more opens"))?;
+        let of = &mut self.backends[backend.0 as usize];
+        ensure(of.slots < self.policy.set_config.max_count, || {
+            format!("C7: {} slots of {backend:?}, and one more opens", of.slots)
+        })?;
+        ensure(of.wanted, || format!("C5: {backend:?} is dialled but not wanted"))?;
+        of.slots += 1;
+        self.total += 1;
+        let running = Some((Operation::Connect, false));
+        self.slots[index] = Some(SlotModel { backend, running, place: Place::Away });
+        self.touched.push(slot);
+        Ok(())
+    }
+
+    fn start(&mut self, slot: SlotId, operation: Operation) -> Result<(), String> {
+        let close = operation == Operation::Close;
+        ensure(!self.ended || close, || format!("C10: {operation:?} starts after the end"))?;
+        let model = *self.model(slot)?;
+        ensure(model.running.is_none(), || {
+            format!("C4: {operation:?} starts on {slot:?} beside {:?}", model.running)
+        })?;
+        ensure(model.place == Place::Shelf || (close && model.place == Place::Away), || {
+            format!("C4: {operation:?} starts on {slot:?} whose connection is {:?}", model.place)
+        })?;
+        self.place(slot, Place::Away);
+        self.model(slot)?.running = Some((operation, false));
+        Ok(())
+    }
+
+    fn grant(&mut self, claim: ClaimId, slot: SlotId, ticket: Ticket) -> Result<(), String> {
+        ensure(!self.ended, || "C10: a grant after the end".to_owned())?;
+        let (ClaimModel::Waiting(arrival) | ClaimModel::Asking(arrival)) = self.claim(claim) else {
+            return Err(format!("C5: {claim:?} is granted but {:?}", self.claim(claim)));
+        };
+        ensure(ticket.arrival == arrival, || format!("C12: {claim:?} lost its place in the order"))?;
+        let first = self.waiting.first().copied().unwrap_or(arrival);
+        ensure(first >= arrival, || format!("C12: {claim:?}, number {arrival}, overtakes number {first}"))?;
+        let model = *self.model(slot)?;
+        let wanted = self.backends[model.backend.0 as usize].wanted;
+        ensure(model.running.is_none() && model.place == Place::Shelf && wanted, || {
+            format!("C5: {slot:?} is granted but not at rest on a wanted backend: {model:?}")
+        })?;
+        if matches!(self.claim(claim), ClaimModel::Asking(_)) {
+            self.becomes(claim, ClaimModel::Free);
+            self.place(slot, Place::Claimer);
+        } else {
+            self.becomes(claim, ClaimModel::Granted(arrival, slot));
+            self.place(slot, Place::Seat(claim));
+        }
+        Ok(())
+    }
+
+    fn revoke(&mut self, claim: ClaimId, slot: SlotId) -> Result<(), String> {
+        let place = self.model(slot)?.place;
+        if place == (Place::Acquiring { claim, told: false, denied: false }) {
+            self.place(slot, Place::Acquiring { claim, told: true, denied: false });
+            return Ok(());
+        }
+        ensure(place == Place::Seat(claim), || format!("C5: {claim:?} loses {slot:?}, which is {place:?}"))?;
+        self.place(slot, Place::Shelf);
+        if let ClaimModel::Granted(arrival, _) = self.claim(claim) {
+            self.becomes(claim, ClaimModel::Revoked(arrival));
+        }
+        Ok(())
+    }
+
+    fn deny(&mut self, claim: ClaimId) -> Result<(), String> {
+        match self.claim(claim) {
+            ClaimModel::Asking(_) | ClaimModel::Waiting(_) => {}
+            ClaimModel::Revoked(_) if self.ended => {}
+            ClaimModel::Acquiring if self.ended => {
+                for model in self.slots.iter_mut().flatten() {
+                    if let Place::Acquiring { claim: of, denied, .. } = &mut model.place
+                        && *of == claim
+                    {
+                        *denied = true;
+                    }
+                }
+            }
+            other @ (ClaimModel::Free
+            | ClaimModel::Granted(..)
+            | ClaimModel::Revoked(_)
+            | ClaimModel::Acquiring) => return Err(format!("C5: {claim:?} is denied but {other:?}")),
+        }
+        self.becomes(claim, ClaimModel::Free);
+        Ok(())
+    }
+
+    fn compare(&self, machine: &PoolMachine, slot: SlotId) -> Result<(), String> {
+        let (kind, model) = (machine.slot_kind(slot), self.slots[slot.0 as usize]);
+        let fits = match (kind, model) {
+            (None, None) => true,
+            (Some(kind), Some(model)) => fits(kind, model),
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        ensure(fits, || format!("C3: {slot:?} is {kind:?}, but in truth {model:?}"))
+    }
+
+    fn check_end(&self) -> Result<(), String> {
+        let left = self.without() + self.acquiring + self.granted;
+        ensure(left == 0, || format!("C10: {left} claims are left waiting"))?;
+        if self.stopped {
+            return Ok(());
+        }
+        let busy =
+            |slot: &SlotModel| slot.running.is_some() || matches!(slot.place, Place::Shelf | Place::Seat(_));
+        ensure(self.slots.iter().flatten().any(busy), || "C10: nothing is left to do, but no stop".to_owned())
+    }
+
+    fn check_waiting(&self, machine: &PoolMachine) -> Result<(), String> {
+        if self.waiting.is_empty() || self.resting == 0 {
+            return Ok(());
+        }
+        let sound = machine.census().any(|of| of.in_set && !of.suspect && of.counts.connected() > 0);
+        let idle = machine.census().find(|view| {
+            let of = self.backends[view.id.0 as usize];
+            of.wanted && of.resting > 0 && (!view.suspect || !sound || view.counts.load() == 0)
+        });
+        ensure(idle.is_none(), || format!("C6: somebody waits beside {idle:?}"))
+    }
+
+    /// The claim to which this slot's connection is being acquired, if it still has its id.
+    fn acquiring_for(&self, slot: SlotId) -> Option<ClaimId> {
+        match self.slots[slot.0 as usize]?.place {
+            Place::Acquiring { claim, denied: false, .. } => Some(claim),
+            Place::Acquiring { .. } | Place::Away | Place::Shelf | Place::Seat(_) | Place::Claimer => None,
+        }
+    }
+
+    /// What this claim was granted, if anything, goes elsewhere.
+    fn leaves_seat(&mut self, claim: ClaimId, to: Place) {
+        if let ClaimModel::Granted(_, slot) = self.claim(claim) {
+            self.place(slot, to);
+        }
+    }
+
+    fn place(&mut self, slot: SlotId, place: Place) {
+        self.touched.push(slot);
+        let Some(model) = &mut self.slots[slot.0 as usize] else { return };
+        let before = std::mem::replace(&mut model.place, place);
+        let of = &mut self.backends[model.backend.0 as usize];
+        let (was, is) = (usize::from(before == Place::Shelf), usize::from(place == Place::Shelf));
+        of.resting = of.resting + is - was;
+        if of.wanted {
+            self.resting = self.resting + is - was;
+        }
+    }
+
+    fn model(&mut self, slot: SlotId) -> Result<&mut SlotModel, String> {
+        let model = self.slots.get_mut(slot.0 as usize).and_then(Option::as_mut);
+        model.ok_or_else(|| format!("C3: {slot:?} does not exist"))
+    }
+
+    fn claim(&self, claim: ClaimId) -> ClaimModel {
+        self.claims.get(claim.0 as usize).copied().unwrap_or_default()
+    }
+
+    fn becomes(&mut self, claim: ClaimId, next: ClaimModel) {
+        let index = claim.0 as usize;
+        if index >= self.claims.len() {
+            self.claims.resize(index + 1, ClaimModel::Free);
+        }
+        match std::mem::replace(&mut self.claims[index], next) {
+            ClaimModel::Waiting(arrival) => _ = self.waiting.remove(&arrival),
+            ClaimModel::Revoked(_) => self.revoked -= 1,
+            ClaimModel::Acquiring => self.acquiring -= 1,
+            ClaimModel::Granted(..) => self.granted -= 1,
+            ClaimModel::Free | ClaimModel::Asking(_) => {}
+        }
+        match next {
+            ClaimModel::Waiting(arrival) => _ = self.waiting.insert(arrival),
+            ClaimModel::Revoked(_) => self.revoked += 1,
+            ClaimModel::Acquiring => self.acquiring += 1,
+            ClaimModel::Granted(..) => self.granted += 1,
+            ClaimModel::Free | ClaimModel::Asking(_) => {}
+        }
+    }
+}
+
+fn ensure(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(broken()) }
+}
