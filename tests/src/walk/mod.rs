@@ -65,11 +65,11 @@ impl fmt::Display for Violation {
 
 /// Walks through the world of this seed.
 ///
-/// The shadow checks the contract after every event. The machine is recounted after every event where backends
-/// times slots are at most 12, and otherwise after every so many events as are a quarter of that product, so
-/// that a recount takes the same share of the time in worlds of every size. In the end the world behaves, or
-/// one backend does and the others answer nothing, and everybody must be served; then it is shut down, and
-/// nothing may be left.
+/// The shadow checks the contract after every event. The machine is recounted too, which looks at every slot
+/// for every backend and at every claim for every other one: after every event where these are at most 40 looks,
+/// and else after every so many events as are a quarter of them. So a recount takes the same share of the
+/// time in worlds of every size. In the end the world behaves, or one backend does and the others answer
+/// nothing, and everybody must be served; then it is shut down, and nothing may be left.
 ///
 /// # Errors
 ///

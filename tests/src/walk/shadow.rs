@@ -29,13 +29,19 @@ pub struct Shadow {
     resting: usize,
     ended: bool,
     stopped: bool,
+    /// The event under way is the end.
+    is_ending: bool,
     /// The set of the event under way.
     published: Option<Vec<Backend>>,
     asking: Option<ClaimId>,
+    /// The slot whose operation the event under way ends: it may be aborted in the same moment.
+    ending: Option<SlotId>,
     /// Slots that the event under way concerns.
     touched: Vec<SlotId>,
-    /// Nothing may come of the event under way but notes.
-    idle: bool,
+    /// Something was due when the event under way came.
+    is_due: bool,
+    /// The event under way is a tick.
+    is_tick: bool,
     slots_before: usize,
     without_before: usize,
 }
@@ -59,10 +65,13 @@ impl Shadow {
             resting: 0,
             ended: false,
             stopped: false,
+            is_ending: false,
             published: None,
             asking: None,
+            ending: None,
             touched: Vec::new(),
-            idle: false,
+            is_due: false,
+            is_tick: false,
             slots_before: 0,
             without_before: 0,
         }
@@ -105,8 +114,11 @@ impl Shadow {
     /// Says what no embedder may do.
     pub fn before(&mut self, machine: &PoolMachine, now: Timestamp, event: &Event) -> Result<(), String> {
         self.now = self.now.max(now);
-        self.idle = *event == Event::Tick && machine.deadline().is_none_or(|at| at > self.now);
+        self.is_due = machine.deadline().is_some_and(|at| at <= self.now);
         self.touched.clear();
+        self.ending = None;
+        self.is_ending = *event == Event::ShutDown;
+        self.is_tick = *event == Event::Tick;
         self.slots_before = self.total;
         self.without_before = self.without();
         match *event {
@@ -170,6 +182,7 @@ impl Shadow {
             Action::Check(slot) => self.start(slot, Operation::Check),
             Action::Recycle(slot) => self.start(slot, Operation::Recycle),
             Action::Close(slot) => self.start(slot, Operation::Close),
+            Action::Abort(slot) if self.ending.take_if(|ending| *ending == slot).is_some() => Ok(()),
             Action::Abort(slot) => {
                 self.touched.push(slot);
                 match &mut self.model(slot)?.running {
@@ -204,15 +217,17 @@ impl Shadow {
             self.learn_set(machine)?;
         }
         let count = actions.iter().filter(|action| !matches!(action, Action::Note(_))).count();
-        ensure(!self.idle || count == 0, || format!("C2: {count} actions though nothing was due"))?;
+        ensure(self.is_due || !self.is_tick || count == 0, || {
+            format!("C2: {count} actions though nothing was due")
+        })?;
         let bound = 2 * (self.slots_before + self.total + self.without_before) + 8;
         ensure(count <= bound, || format!("C7: {count} actions for one event, at most {bound} allowed"))?;
         if let Some(claim) = self.asking.take()
             && let ClaimModel::Asking(arrival) = self.claim(claim)
         {
-            ensure(self.without_before < self.policy.max_waiting, || {
-                format!("C7: {claim:?} queues behind {}", self.without_before)
-            })?;
+            // Those whose time was up had left by then.
+            let without = if self.is_due { self.without() } else { self.without_before };
+            ensure(without < self.policy.max_waiting, || format!("C7: {claim:?} queues behind {without}"))?;
             self.becomes(claim, ClaimModel::Waiting(arrival));
         }
         let deadline = machine.deadline();
@@ -227,6 +242,10 @@ impl Shadow {
         ensure(known == self.total, || format!("C3: the machine knows {known} slots of {}", self.total))?;
         while let Some(slot) = self.touched.pop() {
             self.compare(machine, slot)?;
+            let left = self.slots[slot.0 as usize].and_then(|model| model.running);
+            let working =
+                matches!(left, Some((Operation::Connect | Operation::Check | Operation::Recycle, false)));
+            ensure(!self.ended || !working, || format!("C10: {slot:?} is left at work: {left:?}"))?;
         }
         if self.ended { self.check_end() } else { self.check_waiting(machine) }
     }
@@ -255,6 +274,7 @@ impl Shadow {
 
     /// An operation has ended; its connection is back with the embedder, if it left one.
     fn finishes(&mut self, slot: SlotId, left_one: bool, gone: bool) {
+        self.ending = Some(slot);
         self.place(slot, Place::Away);
         if let Some(model) = &mut self.slots[slot.0 as usize] {
             model.running = None;
@@ -326,7 +346,10 @@ impl Shadow {
 
     fn start(&mut self, slot: SlotId, operation: Operation) -> Result<(), String> {
         let close = operation == Operation::Close;
-        ensure(!self.ended || close, || format!("C10: {operation:?} starts after the end"))?;
+        // What was due before the end may start in the same moment, and is aborted in it.
+        ensure(!self.ended || close || self.is_ending, || {
+            format!("C10: {operation:?} starts after the end")
+        })?;
         let model = *self.model(slot)?;
         ensure(model.running.is_none(), || {
             format!("C4: {operation:?} starts on {slot:?} beside {:?}", model.running)

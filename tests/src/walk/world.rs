@@ -20,8 +20,12 @@ pub(super) type Told = Option<Vec<(Timestamp, Event)>>;
 
 /// An operation that was aborted ends within this time.
 const ABORT: Duration = Duration::from_millis(5);
+/// The alarm rings at most so late.
+const LAG: Duration = Duration::from_millis(50);
 /// Whoever is parked stays away at most so long.
 const PARKED: Duration = Duration::from_secs(5);
+/// In a world of this size everything is recounted after every event.
+const SMALL: u64 = 40;
 /// What is due when nothing is: it is put off until the world calms down.
 const BLOCKED: Timestamp = Timestamp::NEVER;
 
@@ -86,9 +90,9 @@ impl<'told> World<'told> {
         let backends = (0..chances.backends).map(|number| (backend(number), Manner::Works)).collect();
         let ticket = Ticket { arrival: 0, deadline: Timestamp::EPOCH, failures: 0 };
         let claimer = Claimer { stage: Stage::Away, ticket, number: 0, served: 0 };
-        // A recount looks at every slot for every backend: it takes its share of the time, whatever the size.
-        let slots = chances.policy.max_slots.min(256) as u64;
-        let size = u64::from(chances.backends) * slots;
+        // A recount looks at every slot for every backend, and at every claim for every other.
+        let (slots, claims) = (chances.policy.max_slots.min(256) as u64, u64::from(chances.claimers));
+        let size = u64::from(chances.backends) * slots + claims * claims;
         let mut world = Self {
             shadow: Shadow::new(chances.policy.clone(), Timestamp::EPOCH),
             machine,
@@ -104,7 +108,7 @@ impl<'told> World<'told> {
             published: 0,
             out: Vec::new(),
             told,
-            audit_every: if size <= 12 { 1 } else { size / 4 },
+            audit_every: if size <= SMALL { 1 } else { size / 4 },
             chances,
         };
         for number in 0..world.chances.backends {
@@ -126,10 +130,13 @@ impl<'told> World<'told> {
             return Ok(false);
         }
         if deadline <= due {
-            let late = if one_in(&mut self.dice, self.chances.odds.alarm_lags) { 50 } else { 0 };
-            self.now = self.now.max(deadline).after(Duration::from_millis(self.dice.below(late + 1)));
-            self.happen(Event::Tick)?;
-            return Ok(true);
+            let lags = one_in(&mut self.dice, self.chances.odds.alarm_lags);
+            let late = if lags { self.dice.up_to(LAG) } else { Duration::ZERO };
+            self.now = self.now.max(deadline).after(late);
+            if !lags || !self.may_precede_the_alarm() {
+                self.happen(Event::Tick)?;
+                return Ok(true);
+            }
         }
         let Some(Reverse((at, due))) = self.due.pop() else { return Ok(false) };
         self.now = self.now.max(at);
@@ -148,11 +155,21 @@ impl<'told> World<'told> {
         Ok(true)
     }
 
+    /// Whether the next thing may be told to a machine whose deadline has come: only what is about a claim
+    /// that has a seat may not.
+    fn may_precede_the_alarm(&self) -> bool {
+        match self.due.peek().map(|due| due.0.1) {
+            Some(Due::Operation(..) | Due::Membership) => true,
+            Some(Due::Claimer(claimer, _)) => self.claimers[claimer as usize].stage == Stage::Away,
+            Some(Due::Weather(_)) | None => false,
+        }
+    }
+
     /// The machine is told, and what it asks for is judged and done.
     pub(super) fn happen(&mut self, event: Event) -> Result<(), String> {
         self.events += 1;
         let mut clock = self.now;
-        if one_in(&mut self.dice, self.chances.odds.clock_skews) {
+        if event != Event::Tick && one_in(&mut self.dice, self.chances.odds.clock_skews) {
             clock = Timestamp::from_nanos(self.now.as_nanos().saturating_sub(self.dice.below(1 << 30)));
         }
         if let Some(told) = self.told.as_mut() {
