@@ -36,8 +36,6 @@ enum Due {
     Operation(SlotId, u32),
     /// This claimer does what it does next, unless it has changed its mind by then.
     Claimer(u32, u32),
-    /// This backend changes its manner.
-    Weather(u16),
     /// The set of backends changes.
     Membership,
 }
@@ -76,7 +74,8 @@ pub(super) struct World<'told> {
     now: Timestamp,
     due: BinaryHeap<Reverse<(Timestamp, Due)>>,
     operations: Vec<Operation>,
-    backends: Vec<(Backend, Manner)>,
+    /// Each with its manner, and until when it keeps that.
+    backends: Vec<(Backend, Manner, Timestamp)>,
     published: u64,
     out: Vec<Action>,
     told: &'told mut Told,
@@ -87,7 +86,8 @@ pub(super) struct World<'told> {
 impl<'told> World<'told> {
     pub(super) fn new(chances: Chances, beginning: Beginning, dice: Dice, told: &'told mut Told) -> Self {
         let machine = PoolMachine::begin(beginning).expect("the policies that are drawn are valid");
-        let backends = (0..chances.backends).map(|number| (backend(number), Manner::Works)).collect();
+        let backends = (0..chances.backends).map(|number| (backend(number), Manner::Works, Timestamp::EPOCH));
+        let backends = backends.collect();
         let ticket = Ticket { arrival: 0, deadline: Timestamp::EPOCH, failures: 0 };
         let claimer = Claimer { stage: Stage::Away, ticket, number: 0, served: 0 };
         // A recount looks at every slot for every backend, and at every claim for every other.
@@ -111,9 +111,6 @@ impl<'told> World<'told> {
             audit_every: if size <= SMALL { 1 } else { size / 4 },
             chances,
         };
-        for number in 0..world.chances.backends {
-            world.due.push(Reverse((Timestamp::EPOCH, Due::Weather(number))));
-        }
         world.due.push(Reverse((Timestamp::EPOCH, Due::Membership)));
         for claimer in 0..world.chances.claimers {
             let away = world.dice.up_to(world.chances.away);
@@ -129,7 +126,7 @@ impl<'told> World<'told> {
         if due.is_never() && deadline.is_never() {
             return Ok(false);
         }
-        if deadline <= due {
+        if deadline <= due.max(self.now) {
             let lags = one_in(&mut self.dice, self.chances.odds.alarm_lags);
             let late = if lags { self.dice.up_to(LAG) } else { Duration::ZERO };
             self.now = self.now.max(deadline).after(late);
@@ -146,7 +143,6 @@ impl<'told> World<'told> {
                 self.act(claimer)?;
             }
             Due::Claimer(..) => {}
-            Due::Weather(backend) => self.turn(backend),
             Due::Membership => self.change_set()?,
         }
         if one_in(&mut self.dice, self.chances.odds.idle_ticks) {
@@ -161,7 +157,7 @@ impl<'told> World<'told> {
         match self.due.peek().map(|due| due.0.1) {
             Some(Due::Operation(..) | Due::Membership) => true,
             Some(Due::Claimer(claimer, _)) => self.claimers[claimer as usize].stage == Stage::Away,
-            Some(Due::Weather(_)) | None => false,
+            None => false,
         }
     }
 
@@ -265,7 +261,8 @@ impl World<'_> {
         }
         let operation = &mut self.operations[index];
         (operation.kind, operation.running) = (kind, true);
-        let manner = self.backends[operation.backend as usize].1;
+        let backend = operation.backend;
+        let manner = self.manner(backend);
         let (after, result) = self.fate(kind, manner);
         self.ends(slot, after, result);
     }
@@ -320,14 +317,14 @@ impl World<'_> {
 
 /// The weather.
 impl World<'_> {
-    fn turn(&mut self, backend: u16) {
-        if self.calm.is_some() {
-            return;
+    /// How a backend behaves now; it changes that from time to time.
+    fn manner(&mut self, backend: u16) -> Manner {
+        let (_, manner, until) = &mut self.backends[backend as usize];
+        if self.calm.is_none() && *until <= self.now {
+            *manner = self.chances.manners[self.dice.below(self.chances.manners.len() as u64) as usize];
+            *until = self.now.after(self.dice.up_to(self.chances.weather));
         }
-        let pick = self.dice.below(self.chances.manners.len() as u64) as usize;
-        self.backends[backend as usize].1 = self.chances.manners[pick];
-        let after = self.dice.up_to(self.chances.weather);
-        self.due.push(Reverse((self.now.after(after), Due::Weather(backend))));
+        *manner
     }
 
     fn change_set(&mut self) -> Result<(), String> {
@@ -366,7 +363,7 @@ impl World<'_> {
         self.chances.latency = self.chances.latency.min(shortest / 2);
         let odds = &mut self.chances.odds;
         (odds.rejects, odds.parks, odds.too_late, odds.detaches, odds.abandons) = (0, 0, 0, 0, 0);
-        for (number, (_, manner)) in (0..).zip(&mut self.backends) {
+        for (number, (_, manner, _)) in (0..).zip(&mut self.backends) {
             *manner = if only.is_none_or(|only| only == number) { Manner::Works } else { Manner::BlackHole };
         }
         for index in 0..self.operations.len() {

@@ -117,7 +117,7 @@ impl World<'_> {
             self.claimers[claimer as usize].stage = Stage::Waiting;
             return self.happen(Event::AcquireFailed { slot, claim, ticket, failure: Failure::Error });
         }
-        let manner = self.backends[self.operations[slot.0 as usize].backend as usize].1;
+        let manner = self.manner(self.operations[slot.0 as usize].backend);
         if !calm && one_in(&mut self.dice, self.chances.odds.pends) {
             self.claimers[claimer as usize].stage = Stage::Acquiring(slot, false);
             let (after, _) = self.fate(Kind::Check, manner);
@@ -154,7 +154,7 @@ impl World<'_> {
 
     fn give_back(&mut self, claimer: u32, slot: SlotId) -> Result<(), String> {
         let odds = self.chances.odds;
-        let manner = self.backends[self.operations[slot.0 as usize].backend as usize].1;
+        let manner = self.manner(self.operations[slot.0 as usize].backend);
         let broken = !matches!(manner, Manner::Works | Manner::Slow) && one_in(&mut self.dice, 2);
         let how = if self.calm.is_none() && (broken || one_in(&mut self.dice, odds.breaks)) {
             Return::Broken
