@@ -259,16 +259,19 @@ impl PoolMachine {
         self.enter_connecting(found.backend, out);
     }
 
-    /// First comes what is busy and waiting, as far as backends that are up can take it. Probes that
-    /// stand in the way of a backend that nothing speaks against give up their slots.
+    /// First comes what is busy and waiting, as far as backends that are up can take it; their connects
+    /// leave one place for a probe, lest backends that are up but answer nothing take them all for ever.
+    /// Probes that stand in the way of a backend that nothing speaks against give up their slots.
     fn open_for_claims(&mut self, census: &mut [Found], out: &mut Vec<Action>) {
         let up = census.iter().filter(|found| found.candidate.standing == Standing::Up);
         let have: u32 = up.map(|found| found.live).sum();
         let mut missing = self.demand().saturating_sub(have);
-        let kept = u32::from(self.planned.room_for_probe && census.iter().any(Found::wants_probe));
+        let probe = census.iter().any(Found::wants_probe);
+        let kept = u32::from(self.planned.room_for_probe && probe);
+        let dials = POOL_DIALS - u32::from(self.planned.probing == 0 && probe);
         while missing > 0 {
             let Some(found) = neediest(census) else { return };
-            if self.room() <= kept || self.dialling() >= POOL_DIALS {
+            if self.room() <= kept || self.dialling() >= dials {
                 if !self.sets.at(found.backend).health.suspect {
                     self.abort_probes(missing, out);
                 }

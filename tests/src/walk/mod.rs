@@ -1,11 +1,14 @@
-//! Random walks of the pool machine through large worlds.
+//! Random walks: of the pool machine through large worlds, and of the driver on the simulated runtime.
 //!
 //! - `mod`: [`walk`], one world from its beginning to its end, and what is found in it.
 //! - `chances`: what is drawn for a world before it begins.
 //! - `world`: the machine, its backends, its claimers and the clock.
 //! - [`shadow`]: the contract, checked after every event on what an embedder can know.
+//! - `driver`: [`walk_driver`], one world of the driver; `lies`: its DNS servers.
 
 mod chances;
+mod driver;
+mod lies;
 pub mod shadow;
 mod world;
 
@@ -20,6 +23,7 @@ use qorb_core::record::Recorder;
 use qorb_core::{Machine as _, Timestamp};
 
 use self::chances::Chances;
+pub use self::driver::walk_driver;
 use self::world::{Stage, Told, World};
 
 /// A world that has calmed down comes to its end within so many events.
@@ -96,10 +100,15 @@ fn violation(seed: u64, storm: u64, rule: String) -> Violation {
     Violation { seed, rule, log: log(beginning(seed), told.unwrap_or_default()) }
 }
 
-/// Walks once; the world calms down after so many events, if not before. A panic is a broken rule.
+/// Walks once; the world calms down after so many events, if not before.
 fn attempt(seed: u64, storm: u64, told: &mut Told) -> Result<Walked, String> {
-    let walked = catch_unwind(AssertUnwindSafe(|| through(seed, storm, told)));
-    walked.unwrap_or_else(|panic| Err(format!("panicked: {}", message(&*panic))))
+    contained(|| through(seed, storm, told))
+}
+
+/// A panic is a broken rule like any other.
+fn contained<T>(act: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    let done = catch_unwind(AssertUnwindSafe(act));
+    done.unwrap_or_else(|panic| Err(format!("panicked: {}", message(&*panic))))
 }
 
 fn through(seed: u64, storm: u64, told: &mut Told) -> Result<Walked, String> {

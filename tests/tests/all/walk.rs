@@ -1,6 +1,6 @@
-//! Random walks of the pool machine.
+//! Random walks of the pool machine and of the driver.
 
-use qorb_tests::walk::{Walked, walk};
+use qorb_tests::walk::{Walked, walk, walk_driver};
 
 #[test]
 fn two_hundred_large_worlds_keep_every_rule() {
@@ -17,4 +17,13 @@ fn a_seed_is_a_world() {
     for seed in 0..5 {
         assert_eq!(walk(seed).expect("it holds"), walk(seed).expect("it holds"));
     }
+}
+
+#[test]
+fn five_hundred_worlds_of_the_driver_end_well() {
+    let mut calls = 0;
+    for seed in 0..500 {
+        calls += walk_driver(seed).unwrap_or_else(|rule| panic!("seed {seed}: {rule}"));
+    }
+    assert!(calls > 10_000, "{calls} calls of the connector");
 }

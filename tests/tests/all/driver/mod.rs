@@ -1,5 +1,5 @@
 //! The driver on the simulated runtime: the scenarios that need futures, wakers, cancellation and
-//! panics, the driver's own rules, and random worlds.
+//! panics, and the driver's own rules.
 
 mod better;
 mod dns;
@@ -8,7 +8,6 @@ mod found;
 mod parity;
 mod record;
 mod rules;
-mod walk;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

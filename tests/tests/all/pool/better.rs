@@ -336,3 +336,26 @@ fn s43_a_second_backend_gets_its_share_of_a_full_idle_pool() {
     assert_eq!((sim.slots_of("a"), sim.slots_of("b")), (8, 8));
     assert_eq!(sim.most_slots, 16);
 }
+
+#[test]
+fn backends_that_are_up_but_answer_nothing_leave_a_dial_for_one_that_works() {
+    let mut policy = Policy { max_slots: 128, spares_wanted: 4, ..Policy::default() };
+    policy.set_config.max_connection_backoff = policy.set_config.min_connection_backoff;
+    let mut sim = PoolSim::new(policy, 7);
+    let names = ["a", "b", "c", "d"];
+    sim.publish(&names);
+    sim.run(1_000);
+    for name in names {
+        sim.behave(name, Manners::connecting(Conduct::Hangs));
+    }
+    // Each has a connection in somebody's hands, so that it is up, whatever its connects do.
+    let held: std::collections::BTreeSet<_> =
+        (0..4).map(|_| sim.claim_now()).map(|slot| sim.backend_of(slot).to_owned()).collect();
+    assert_eq!(held.len(), 4);
+    let waiting: Vec<_> = (0..40).map(|_| sim.claim_by(qorb_core::Timestamp::NEVER)).collect();
+    sim.run(5_000);
+    sim.publish(&["a", "b", "c", "d", "e"]);
+    sim.run(60_000);
+    let served = waiting.iter().filter(|claim| sim.granted(**claim).is_some()).count();
+    assert!(served > 0, "C11: nobody is served by the one backend that works");
+}
