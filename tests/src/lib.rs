@@ -6,6 +6,7 @@ use once_cell as _;
 pub mod dns_world;
 pub mod explore;
 pub mod fleet;
+pub mod fuzz;
 pub mod pool_sim;
 pub mod pool_world;
 pub mod resolver_world;

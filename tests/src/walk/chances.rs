@@ -61,7 +61,7 @@ pub(super) struct Odds {
     pub(super) panics: OneIn,
     /// An operation that was aborted succeeds all the same.
     pub(super) too_late: OneIn,
-    /// An operation that was aborted, or a close, blocks until the world calms down.
+    /// A close blocks until the world calms down.
     pub(super) blocks: OneIn,
     /// A claim is dropped while it waits, or after it was granted.
     pub(super) abandons: OneIn,

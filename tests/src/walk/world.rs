@@ -57,6 +57,7 @@ struct Operation {
     backend: u16,
     number: u32,
     running: bool,
+    aborted: bool,
 }
 
 /// A machine in its world.
@@ -211,6 +212,7 @@ impl<'told> World<'told> {
                 let late = one_in(&mut self.dice, self.chances.odds.too_late);
                 let result = if late { Ok(()) } else { Err(Failure::Aborted) };
                 let after = self.dice.up_to(ABORT);
+                self.operations[slot.0 as usize].aborted = true;
                 self.ends(slot, Some(after), result);
             }
             Action::Grant { claim, slot, ticket } => {
@@ -253,14 +255,15 @@ impl World<'_> {
         let index = slot.0 as usize;
         if let Some(backend) = backend {
             let backend = self.machine.backend(backend).address.port();
-            let operation = Operation { kind, result: Ok(()), backend, number: 0, running: false };
+            let operation =
+                Operation { kind, result: Ok(()), backend, number: 0, running: false, aborted: false };
             if index >= self.operations.len() {
                 self.operations.resize(index + 1, operation);
             }
             self.operations[index].backend = backend;
         }
         let operation = &mut self.operations[index];
-        (operation.kind, operation.running) = (kind, true);
+        (operation.kind, operation.running, operation.aborted) = (kind, true, false);
         let backend = operation.backend;
         let manner = self.manner(backend);
         let (after, result) = self.fate(kind, manner);
@@ -369,9 +372,9 @@ impl World<'_> {
         for index in 0..self.operations.len() {
             let operation = self.operations[index];
             let answers = only.is_none_or(|only| only == operation.backend);
-            let aborted = operation.result == Err(Failure::Aborted);
+            let aborted = operation.aborted;
             if operation.running && (answers || aborted || operation.kind == Kind::Close) {
-                let result = if aborted { operation.result } else { Ok(()) };
+                let result = if aborted { Err(Failure::Aborted) } else { Ok(()) };
                 self.ends(SlotId(index as u32), Some(ABORT), result);
             } else if operation.running {
                 self.ends(SlotId(index as u32), None, Ok(()));

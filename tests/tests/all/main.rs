@@ -4,6 +4,7 @@ mod adapters;
 mod dns;
 mod driver;
 mod fleet;
+mod fuzz;
 mod pool;
 mod program;
 mod record;
