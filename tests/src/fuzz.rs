@@ -100,7 +100,7 @@ pub fn reply_bytes(bytes: &[u8]) {
 ///
 /// Panics where the resolver or what must hold of it does.
 pub fn resolver_events(bytes: &[u8]) {
-    let script = Rc::new(RefCell::new(bytes.to_vec().into_iter()));
+    let script = Rc::new(RefCell::new(Vec::from(bytes).into_iter()));
     let server = server();
     let mut world = World::new(&[server], Config::default(), u64::from(bytes.first().copied().unwrap_or(0)));
     let mut honest = Zone::of(3).server();
