@@ -16,6 +16,7 @@ use std::any::Any;
 use std::fmt;
 use std::ops::AddAssign;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use qorb_core::dice::Dice;
 use qorb_core::pool::{Beginning, Event, PoolMachine};
@@ -116,7 +117,9 @@ fn through(seed: u64, storm: u64, told: &mut Told) -> Result<Walked, String> {
     let chances = Chances::draw(&mut dice);
     let storm = storm.min(chances.events);
     let (only_one, ends_early) = (chances.only_one_heals, chances.ends_early);
-    let only = only_one.then(|| dice.below(u64::from(chances.backends)) as u16);
+    // Where a check may take for ever, one that is never answered keeps its slot, as its owner wished.
+    let bounded = chances.policy.set_config.health_check_timeout < Duration::MAX;
+    let only = (only_one && bounded).then(|| dice.below(u64::from(chances.backends)) as u16);
     let mut world = World::new(chances, beginning(seed), dice, told);
     while world.events < storm && world.advance()? {}
     let mut served = 0;
