@@ -126,7 +126,7 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
                 (Found::Denied(refusal), Some(waker))
             }
             None => {
-                self.sit(&mut state, claim, Sitting::Waiting, Some(waker));
+                self.sit(&mut state, now, claim, Sitting::Waiting, Some(waker));
                 probes::claim_queued(&self.shared.name, self.number, state.machine.waiting());
                 self.phase = Phase::Seated(claim);
                 if !self.shared.crowded.load(Ordering::Relaxed) {
@@ -142,8 +142,15 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
     }
 
     /// Takes a seat, the one that the roll named.
-    fn sit(&self, state: &mut State<K>, claim: ClaimId, sitting: Sitting<K>, waker: Option<Waker>) {
-        let since = self.since.unwrap_or(state.machine.latest());
+    fn sit(
+        &self,
+        state: &mut State<K>,
+        now: Timestamp,
+        claim: ClaimId,
+        sitting: Sitting<K>,
+        waker: Option<Waker>,
+    ) {
+        let since = self.since.unwrap_or(now);
         state.sit(claim, Seat { sitting, waker, number: self.number, since });
     }
 

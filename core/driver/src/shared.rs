@@ -141,8 +141,18 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
         }
         state.observe_end(slot, kind, end.result);
         state.handle(now, kind.ended(slot, end.result), &mut effects);
+        let waiting = state.machine.waiting();
         drop(state);
+        self.relax(waiting);
         self.carry_out(effects);
+    }
+
+    /// Claims need not come prepared to wait any more, if nobody does.
+    #[inline]
+    fn relax(&self, waiting: u32) {
+        if waiting == 0 && self.crowded.load(Ordering::Relaxed) {
+            self.crowded.store(false, Ordering::Relaxed);
+        }
     }
 
     /// What its connections know of it.
@@ -160,11 +170,9 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
             state.put_back(now, slot, Place::Resting(link));
             state.handle(now, Event::Returned(slot, Return::Intact), &mut effects);
         }
-        let crowded = state.machine.waiting() > 0;
+        let waiting = state.machine.waiting();
         drop(state);
-        if !crowded && self.crowded.load(Ordering::Relaxed) {
-            self.crowded.store(false, Ordering::Relaxed);
-        }
+        self.relax(waiting);
         self.carry_out(effects);
     }
 

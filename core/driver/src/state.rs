@@ -302,10 +302,16 @@ impl<K: Connector> State<K> {
     /// A claimer takes a connection away.
     #[inline]
     pub(crate) fn take_away(&mut self, slot: SlotId, away: Away) {
+        self.berth(slot).away = Some(away);
+        self.count(slot);
+    }
+
+    /// A claim has its connection, for the statistics.
+    #[inline]
+    pub(crate) fn count(&mut self, slot: SlotId) {
         let berth = self.berth(slot);
-        berth.away = Some(away);
         berth.claims += 1;
-        if let Some(waited) = away.waited() {
+        if let Some(waited) = berth.away.and_then(|away| away.waited()) {
             self.tally.wait.add(waited);
         }
     }
@@ -369,7 +375,8 @@ impl<K: Connector> State<K> {
 
     /// The slots whose connection a claimer has.
     pub(crate) fn away(&self) -> impl Iterator<Item = (&Berth<K>, Away)> {
-        self.shelf.iter().filter_map(|berth| berth.away.map(|away| (berth, away)))
+        let fetched = self.shelf.iter().filter(|berth| berth.seat().is_none());
+        fetched.filter_map(|berth| berth.away.map(|away| (berth, away)))
     }
 
     /// What is known of a backend, from the note of its arrival on.

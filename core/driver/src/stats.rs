@@ -198,7 +198,8 @@ impl Tally {
 
 impl<K: Connector> State<K> {
     /// Copies what there is to know.
-    pub(crate) fn stats(&self, now: Timestamp) -> Stats {
+    pub(crate) fn stats(&mut self, now: Timestamp) -> Stats {
+        self.learn_who_fetched();
         let denials = DENIALS.iter().zip(self.tally.denied);
         let served = self.tally.served + self.shelf.iter().map(|berth| berth.claims).sum::<u64>();
         let waited = self.tally.wait.count();
@@ -250,7 +251,8 @@ impl<K: Connector> State<K> {
         views.collect()
     }
 
-    pub(crate) fn handle_stats(&self, now: Timestamp) -> Vec<HandleStats> {
+    pub(crate) fn handle_stats(&mut self, now: Timestamp) -> Vec<HandleStats> {
+        self.learn_who_fetched();
         let out = self.away().filter_map(|(berth, away)| {
             let entry = self.backends.get(berth.backend.0 as usize)?.as_ref()?;
             let backend = entry.record.backend.clone();

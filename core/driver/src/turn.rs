@@ -48,6 +48,7 @@ impl<K: Connector> State<K> {
         let Some(turn) = self.machine.take_back(now, slot) else { return Err(link) };
         if let Place::Seated(claim) = self.berth(slot).place {
             self.roll.release(claim);
+            self.count(slot);
         }
         self.came_back(now, slot);
         match turn {
@@ -75,8 +76,10 @@ impl<K: Connector> State<K> {
         self.cells.lay(claim, link);
         self.roll.grant(claim);
         self.show_grant(number, slot, true);
-        self.berth(slot).place = Place::Seated(claim);
-        self.take_away(slot, Away::after_waiting(number, now, asked));
+        // It counts once it is known to be fetched.
+        let berth = self.berth(slot);
+        berth.place = Place::Seated(claim);
+        berth.away = Some(Away::after_waiting(number, now, asked));
         if let Some(waker) = waker {
             effects.wake(waker);
         }

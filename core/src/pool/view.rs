@@ -96,7 +96,7 @@ impl PoolMachine {
         self.wanted.connected() == 0 && !self.order.is_empty() && self.order.iter().all(down)
     }
 
-    /// Claims that have ever arrived: the number of the latest one's [`Ticket`].
+    /// Claims that have ever arrived: the number of the latest one, which its ticket shows.
     #[must_use]
     pub fn arrivals(&self) -> u64 {
         self.arrivals

@@ -60,7 +60,7 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
         ticket.deadline = self.deadline_kept(&state, now, ticket);
         state.catch_up_with(slot);
         let seat = state.roll.next();
-        self.sit(&mut state, seat, Sitting::Acquiring, Some(waker));
+        self.sit(&mut state, now, seat, Sitting::Acquiring, Some(waker));
         self.phase = Phase::Acquiring { seat, slot, ticket, errand };
         state.handle(now, Event::AcquirePending { slot, claim: seat, ticket }, &mut effects);
         drop(state);
@@ -160,7 +160,7 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
         let mut state = self.shared.lock();
         state.catch_up_with(end.slot);
         let seat = state.roll.next();
-        self.sit(&mut state, seat, Sitting::Waiting, None);
+        self.sit(&mut state, now, seat, Sitting::Waiting, None);
         let (found, spare) = self.requeue(&mut state, seat, end, now, waker, &mut effects);
         drop(state);
         self.shared.carry_out(effects);

@@ -323,3 +323,35 @@ fn s29_a_panic_on_the_spot_is_contained_too() {
     drop(pool);
     world.finish();
 }
+
+#[test]
+fn a_claim_whose_connection_failed_on_the_spot_has_not_waited_since_the_last_event() {
+    let rig = Rig::with(&["a"], |policy| {
+        (policy.set_config.health_interval, policy.max_slots) = (Duration::MAX, 4);
+    });
+    rig.settle();
+    rig.pass(3_600_000);
+    rig.script.once("a", Method::Acquire, Act::FAIL);
+    let handle = rig.claim();
+    assert!(rig.pool.stats().wait.sum() < Duration::from_secs(1));
+    drop(handle);
+    rig.end();
+}
+
+#[test]
+fn a_grant_that_nobody_fetched_counts_for_nothing() {
+    let rig = Rig::with(&["a"], |policy| policy.max_slots = 1);
+    let handle = rig.claim();
+    let mut claim = Hand::new(rig.pool.claim());
+    assert!(claim.poll().is_pending());
+    drop(handle);
+    let counts = || {
+        let stats = rig.pool.stats();
+        (stats.handles.len(), stats.granted_at_once + stats.granted_after_waiting, stats.wait.count())
+    };
+    let before = counts();
+    assert_eq!(before.0, 0, "nobody has a handle");
+    drop(claim);
+    assert_eq!(counts(), before);
+    rig.end();
+}
