@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use self::known::Known;
 pub use self::report::{Progress, Report, Sometimes, Violation};
+use crate::panics::contained;
 
 /// A world small enough to be walked through whole.
 pub trait World: Clone {
@@ -287,13 +288,4 @@ impl<'start, W: World> Explorer<'start, W> {
         numbers.reverse();
         numbers
     }
-}
-
-/// A panic is a broken rule like any other: it is reported with the way that leads to it.
-fn contained<T>(act: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(format!("panicked: {}", text.unwrap_or("without a message")))
-    })
 }

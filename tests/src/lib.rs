@@ -7,6 +7,8 @@ pub mod dns_world;
 pub mod explore;
 pub mod fleet;
 pub mod fuzz;
+mod operation;
+pub mod panics;
 pub mod pool_sim;
 pub mod pool_world;
 pub mod resolver_world;

@@ -18,9 +18,10 @@ use qorb_core::pool::{
 };
 use qorb_core::{Backend, Machine, Timestamp};
 
-use self::model::{ClaimModel, Operation, Place, SlotModel};
+use self::model::{ClaimModel, Place, SlotModel};
 pub use self::seen::{SOMETIMES, Seen};
 use crate::explore::{Progress, Report, World, explore};
+use crate::operation::Operation;
 
 /// What must come about in the end: everybody behaves, or only one backend does and the others answer
 /// nothing.
@@ -319,7 +320,7 @@ impl PoolWorld {
     /// An operation has ended; its connection is back with the embedder, if it left one.
     fn prepare_end(&mut self, slot: SlotId, event: &Event, seen: &mut Seen) {
         let model = self.model(slot);
-        let aborted = model.operation.take().is_some_and(|(_, aborted)| aborted);
+        let aborted = model.running.take().is_some_and(|(_, aborted)| aborted);
         let failed = matches!(event, Event::Checked(_, Err(_)) | Event::Recycled(_, Err(_)));
         model.place = if failed { Place::Away } else { Place::Shelf };
         if matches!(event, Event::Closed(_) | Event::Connected(_, Err(_))) {
@@ -344,7 +345,7 @@ impl PoolWorld {
 
     /// What the world knows of a slot beyond what the machine does.
     fn describe(&self, model: &SlotModel) -> u64 {
-        let operation = match model.operation {
+        let operation = match model.running {
             None => 0,
             Some((Operation::Connect, true)) => 1,
             // However a check or a recycle ends that was aborted, its connection is closed.

@@ -2,13 +2,7 @@
 
 use qorb_core::pool::{BackendId, ClaimId, Ticket};
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Operation {
-    Connect,
-    Check,
-    Recycle,
-    Close,
-}
+use crate::operation::Running;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Place {
@@ -45,7 +39,7 @@ impl Place {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SlotModel {
     pub(super) backend: BackendId,
-    pub(super) operation: Option<(Operation, bool)>,
+    pub(super) running: Running,
     pub(super) place: Place,
 }
 

@@ -3,7 +3,8 @@
 use qorb_core::Timestamp;
 use qorb_core::pool::{ClaimId, Event, Failure, Return, SlotId};
 
-use super::{ClaimModel, Operation, Place, PoolWorld, SlotModel, Step};
+use super::{ClaimModel, Place, PoolWorld, SlotModel, Step};
+use crate::operation::Operation;
 
 impl PoolWorld {
     /// Everything that can happen.
@@ -53,7 +54,7 @@ impl PoolWorld {
     }
 
     fn possible_of_slot(&self, slot: SlotId, model: &SlotModel, steps: &mut Vec<Step>) {
-        match model.operation {
+        match model.running {
             Some((Operation::Close, _)) => steps.push(Step::Event(Event::Closed(slot))),
             Some((operation, aborted)) => {
                 let completed = |result| match operation {
@@ -106,7 +107,7 @@ impl PoolWorld {
         }
         for (slot, model) in self.slots() {
             let answers = only.is_none_or(|only| self.bit(model.backend) == only);
-            match (model.operation, model.place) {
+            match (model.running, model.place) {
                 (Some((Operation::Close, _)), _) => return Event::Closed(slot),
                 (Some((Operation::Connect, true)), _) => {
                     return Event::Connected(slot, Err(Failure::Aborted));

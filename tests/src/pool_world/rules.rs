@@ -3,7 +3,8 @@
 use qorb_core::Machine;
 use qorb_core::pool::{Action, BackendId, ClaimId, Denial, Event, SlotId, SlotKind, Ticket};
 
-use super::{ClaimModel, Operation, Place, PoolWorld, Seen, SlotModel, ensure};
+use super::{ClaimModel, Place, PoolWorld, Seen, SlotModel, ensure};
+use crate::operation::Operation;
 
 impl PoolWorld {
     /// Does what the machine asks for, if it may ask for it.
@@ -16,7 +17,7 @@ impl PoolWorld {
             }
             Action::Recycle(slot) => self.start(slot, Operation::Recycle, &[Place::Shelf]),
             Action::Close(slot) => {
-                if *event == Event::Tick && self.slots.iter().flatten().all(|slot| slot.operation.is_none()) {
+                if *event == Event::Tick && self.slots.iter().flatten().all(|slot| slot.running.is_none()) {
                     seen.see("the tick sheds a connection");
                 }
                 self.start(slot, Operation::Close, &[Place::Shelf, Place::Away])
@@ -24,10 +25,10 @@ impl PoolWorld {
             Action::Abort(slot) => {
                 let model =
                     self.slots[slot.0 as usize].as_mut().ok_or("C3: abort of a slot that does not exist")?;
-                if let (Some((Operation::Recycle, false)), Event::Tick) = (model.operation, event) {
+                if let (Some((Operation::Recycle, false)), Event::Tick) = (model.running, event) {
                     seen.see("a recycle times out");
                 }
-                match &mut model.operation {
+                match &mut model.running {
                     Some((operation, aborted)) if *operation != Operation::Close && !*aborted => {
                         *aborted = true;
                         Ok(())
@@ -72,8 +73,8 @@ impl PoolWorld {
         let max_count = self.machine.policy().set_config.max_count;
         ensure(of < max_count, || format!("C7: {of} slots of {backend:?}, and one more opens"))?;
         ensure(self.wanted(backend), || format!("C5: {backend:?} is dialled but not wanted"))?;
-        let operation = Some((Operation::Connect, false));
-        self.slots[slot.0 as usize] = Some(SlotModel { backend, operation, place: Place::Away });
+        let running = Some((Operation::Connect, false));
+        self.slots[slot.0 as usize] = Some(SlotModel { backend, running, place: Place::Away });
         Ok(())
     }
 
@@ -83,13 +84,13 @@ impl PoolWorld {
         })?;
         let model =
             self.slots[slot.0 as usize].as_mut().ok_or("C4: an operation on a slot that does not exist")?;
-        ensure(model.operation.is_none(), || {
-            format!("C4: {operation:?} starts on {slot:?} beside {:?}", model.operation)
+        ensure(model.running.is_none(), || {
+            format!("C4: {operation:?} starts on {slot:?} beside {:?}", model.running)
         })?;
         ensure(from.contains(&model.place), || {
             format!("C4: {operation:?} starts on {slot:?} whose connection is {:?}", model.place)
         })?;
-        model.operation = Some((operation, false));
+        model.running = Some((operation, false));
         model.place = Place::Away;
         Ok(())
     }
@@ -117,7 +118,7 @@ impl PoolWorld {
         let backend = self.slots[slot.0 as usize].ok_or("C5: a slot is granted that does not exist")?.backend;
         let wanted = self.wanted(backend);
         let model = self.model(slot);
-        ensure(model.operation.is_none() && model.place == Place::Shelf && wanted, || {
+        ensure(model.running.is_none() && model.place == Place::Shelf && wanted, || {
             format!("C5: {slot:?} is granted but not at rest on a wanted backend: {model:?}")
         })?;
         if at_once {
@@ -196,12 +197,12 @@ impl PoolWorld {
             let kind = self.machine.slot_kind(slot);
             let kind = kind.ok_or_else(|| format!("C3: {slot:?} is forgotten with {model:?}"))?;
             let fits = match kind {
-                SlotKind::Connecting => model.operation == Some((Operation::Connect, false)),
-                SlotKind::Checking => model.operation == Some((Operation::Check, false)),
-                SlotKind::Recycling => model.operation == Some((Operation::Recycle, false)),
-                SlotKind::Closing => model.operation == Some((Operation::Close, false)),
-                SlotKind::Aborting => model.operation.is_some_and(|(_, aborted)| aborted),
-                SlotKind::Unclaimed => model.operation.is_none() && model.place == Place::Shelf,
+                SlotKind::Connecting => model.running == Some((Operation::Connect, false)),
+                SlotKind::Checking => model.running == Some((Operation::Check, false)),
+                SlotKind::Recycling => model.running == Some((Operation::Recycle, false)),
+                SlotKind::Closing => model.running == Some((Operation::Close, false)),
+                SlotKind::Aborting => model.running.is_some_and(|(_, aborted)| aborted),
+                SlotKind::Unclaimed => model.running.is_none() && model.place == Place::Shelf,
                 SlotKind::Granted => matches!(model.place, Place::Seat(..)),
                 SlotKind::Acquiring => matches!(model.place, Place::Acquiring { .. }),
                 SlotKind::Claimed => matches!(model.place, Place::Fresh(_) | Place::Claimer),
@@ -226,7 +227,7 @@ impl PoolWorld {
             ensure(!without, || format!("C10: somebody is left waiting: {:?}", self.claims))?;
             let working =
                 self.slots.iter().flatten().any(|slot| {
-                    slot.operation.is_some() || matches!(slot.place, Place::Shelf | Place::Seat(..))
+                    slot.running.is_some() || matches!(slot.place, Place::Shelf | Place::Seat(..))
                 });
             ensure(working || self.stopped, || "C10: nothing is left to do, but no stop".to_owned())?;
         } else if self.waiting() > 0 {
@@ -242,8 +243,7 @@ impl PoolWorld {
     }
 
     pub(super) fn notice(&self, seen: &mut Seen) {
-        let running =
-            |wanted| self.slots.iter().flatten().any(|slot| slot.operation == Some((wanted, false)));
+        let running = |wanted| self.slots.iter().flatten().any(|slot| slot.running == Some((wanted, false)));
         if running(Operation::Close) && running(Operation::Connect) {
             seen.see("a close is pending while another slot connects");
         }

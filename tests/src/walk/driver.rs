@@ -9,8 +9,8 @@ use std::time::Duration;
 use qorb_core::dice::Dice;
 use qorb_driver::{Claim, Denial, DnsResolver, DnsResolverConfig, Handle, Policy, Pool};
 
-use super::contained;
 use super::lies::{Liar, NAMES, SERVICE};
+use crate::panics::contained;
 use crate::sim::announce::Announcer;
 use crate::sim::hand::Hand;
 use crate::sim::script::{Act, Method, Script, SimPool, Then};

@@ -12,7 +12,6 @@ mod lies;
 pub mod shadow;
 mod world;
 
-use std::any::Any;
 use std::fmt;
 use std::ops::AddAssign;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,6 +25,7 @@ use qorb_core::{Machine as _, Timestamp};
 use self::chances::Chances;
 pub use self::driver::walk_driver;
 use self::world::{Stage, Told, World};
+use crate::panics::contained;
 
 /// A world that has calmed down comes to its end within so many events.
 const PATIENCE: u64 = 1_000_000;
@@ -106,12 +106,6 @@ fn attempt(seed: u64, storm: u64, told: &mut Told) -> Result<Walked, String> {
     contained(|| through(seed, storm, told))
 }
 
-/// A panic is a broken rule like any other.
-fn contained<T>(act: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    let done = catch_unwind(AssertUnwindSafe(act));
-    done.unwrap_or_else(|panic| Err(format!("panicked: {}", message(&*panic))))
-}
-
 fn through(seed: u64, storm: u64, told: &mut Told) -> Result<Walked, String> {
     let mut dice = world_dice(seed);
     let chances = Chances::draw(&mut dice);
@@ -186,9 +180,4 @@ fn log(beginning: Beginning, told: Vec<(Timestamp, Event)>) -> String {
         }
     }
     recorder.log()
-}
-
-fn message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
 }

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use qorb_core::pool::{Action, BackendId, ClaimId, Event, Policy, PoolMachine, Return, SlotId, Ticket};
 use qorb_core::{Backend, Machine, Timestamp};
 
-use self::model::{BackendModel, ClaimModel, Operation, Place, SlotModel, fits};
+use self::model::{BackendModel, ClaimModel, Place, SlotModel, fits};
+use crate::operation::Operation;
 
 /// The shadow of a pool machine: told every event before the machine, and every action after it.
 #[derive(Debug)]

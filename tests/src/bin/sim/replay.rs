@@ -1,6 +1,5 @@
 //! `sim replay`: a log that happens again.
 
-use std::any::Any;
 use std::error::Error;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,6 +9,7 @@ use std::time::Instant;
 use clap::Args;
 use qorb_core::record::{ReplayError, replay};
 use qorb_examples::options::say;
+use qorb_tests::panics::message;
 use serde_json::json;
 
 use super::Outcome;
@@ -43,9 +43,4 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     say(&violation)?;
     let summary = json!({ "violations": 1, "violation": violation.lines().next() });
     Ok(Outcome { holds: false, summary })
-}
-
-fn message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
 }

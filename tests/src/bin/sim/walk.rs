@@ -1,9 +1,10 @@
 //! `sim walk`: large worlds at random, each from its beginning to its end.
 
 use std::error::Error;
-use std::fs;
+use std::ops::AddAssign;
 use std::path::PathBuf;
 use std::time::Instant;
+use std::{fmt, fs};
 
 use clap::Args;
 use qorb_examples::options::say;
@@ -37,54 +38,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
 
 /// The driver's worlds have no log: a seed is what there is to look at.
 fn run_driver(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
-    let (began, mut calls, mut walked) = (Instant::now(), 0, 0);
-    let mut violation = None;
-    for seed in (arguments.seed..).take(usize::try_from(arguments.seeds)?) {
-        match walk_driver(seed) {
-            Ok(one) => calls += one,
-            Err(rule) => {
-                say(&format!("seed {seed}: {rule}"))?;
-                violation = Some(seed);
-                break;
-            }
-        }
-        walked += 1;
-        if walked % GLANCE == 0 {
-            progress::show(&format!("seed {seed}, {calls} calls of the connector"));
-        }
-    }
+    let attempt = |seed| walk_driver(seed).map_err(|rule| format!("seed {seed}: {rule}"));
+    let walks = walks(arguments, attempt, |calls: &u64| format!("{calls} calls of the connector"))?;
     let summary = json!({
-        "seeds": walked,
-        "calls": calls,
-        "seconds": began.elapsed().as_secs_f64(),
-        "violations": u32::from(violation.is_some()),
-        "seed": violation,
+        "seeds": walks.walked,
+        "calls": walks.sum,
+        "seconds": walks.seconds,
+        "violations": u32::from(walks.violation.is_some()),
+        "seed": walks.violation.as_ref().map(|_| arguments.seed + walks.walked),
     });
-    Ok(Outcome { holds: violation.is_none(), summary })
+    Ok(Outcome { holds: walks.violation.is_none(), summary })
 }
 
 fn run_machine(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
-    let (began, mut sum, mut walked) = (Instant::now(), Walked::default(), 0);
-    let mut violation = None;
-    for seed in (arguments.seed..).take(usize::try_from(arguments.seeds)?) {
-        match walk(seed) {
-            Ok(one) => sum += one,
-            Err(broken) => {
-                violation = Some(broken);
-                break;
-            }
-        }
-        walked += 1;
-        if walked % GLANCE == 0 {
-            progress::show(&format!("seed {seed}, {:.1} M events", sum.events as f64 / 1e6));
-        }
-    }
-    progress::clear();
+    let said = |sum: &Walked| format!("{:.1} M events", sum.events as f64 / 1e6);
+    let Walks { sum, walked, violation, seconds } = walks(arguments, walk, said)?;
     if let Some(violation) = &violation {
         fs::write(&arguments.transcript, &violation.log)?;
-        say(&violation.to_string())?;
     }
-    let seconds = began.elapsed().as_secs_f64();
     let summary = json!({
         "seeds": walked,
         "events": sum.events,
@@ -97,4 +68,40 @@ fn run_machine(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
         "transcript": violation.as_ref().map(|_| &arguments.transcript),
     });
     Ok(Outcome { holds: violation.is_none(), summary })
+}
+
+/// What came of all worlds up to the first violation.
+struct Walks<T, V> {
+    sum: T,
+    /// How many had none.
+    walked: u64,
+    violation: Option<V>,
+    seconds: f64,
+}
+
+/// Walks through one world after the other, and shows how far it is.
+fn walks<T: AddAssign + Default, V: fmt::Display>(
+    arguments: &Arguments,
+    walk: impl Fn(u64) -> Result<T, V>,
+    said: impl Fn(&T) -> String,
+) -> Result<Walks<T, V>, Box<dyn Error>> {
+    let (began, mut sum, mut walked, mut violation) = (Instant::now(), T::default(), 0, None);
+    for seed in (arguments.seed..).take(usize::try_from(arguments.seeds)?) {
+        match walk(seed) {
+            Ok(one) => sum += one,
+            Err(broken) => {
+                violation = Some(broken);
+                break;
+            }
+        }
+        walked += 1;
+        if walked % GLANCE == 0 {
+            progress::show(&format!("seed {seed}, {}", said(&sum)));
+        }
+    }
+    progress::clear();
+    if let Some(violation) = &violation {
+        say(&violation.to_string())?;
+    }
+    Ok(Walks { sum, walked, violation, seconds: began.elapsed().as_secs_f64() })
 }

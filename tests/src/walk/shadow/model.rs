@@ -2,16 +2,7 @@
 
 use qorb_core::pool::{BackendId, ClaimId, SlotId, SlotKind};
 
-/// A running operation, and whether it was told to give up.
-pub(super) type Running = Option<(Operation, bool)>;
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Operation {
-    Connect,
-    Check,
-    Recycle,
-    Close,
-}
+use crate::operation::{Operation, Running};
 
 /// Where a slot's connection is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
