@@ -116,8 +116,11 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         };
         let (found, spare) = match answer {
             Some(Answer::Granted(link)) => {
-                let away = Away::at_once(self.number, now);
-                Self::granted_at_once(&mut state, now, claim, link.held.slot, away, &mut effects);
+                // Where a timer that was due made room for it, the machine had put it in the queue first.
+                if state.machine.slot_kind(link.held.slot) == Some(SlotKind::Granted) {
+                    state.handle(now, Event::Fetched(claim), &mut effects);
+                }
+                state.take_away(link.held.slot, Away::at_once(self.number, now));
                 self.phase = Phase::Over;
                 (Found::Granted(link), Some(waker))
             }
@@ -152,22 +155,6 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
     ) {
         let since = self.since.unwrap_or(now);
         state.sit(claim, Seat { sitting, waker, number: self.number, since });
-    }
-
-    /// The claim has a connection in the same call in which it asked.
-    fn granted_at_once(
-        state: &mut State<K>,
-        now: Timestamp,
-        claim: ClaimId,
-        slot: SlotId,
-        away: Away,
-        effects: &mut Effects<K>,
-    ) {
-        // Where a timer that was due made room for it, the machine had put it in the queue first.
-        if state.machine.slot_kind(slot) == Some(SlotKind::Granted) {
-            state.handle(now, Event::Fetched(claim), effects);
-        }
-        state.take_away(slot, away);
     }
 
     /// Looks what lies on its seat. A grant is taken from there without the pool's lock, unless the machine
@@ -312,18 +299,9 @@ impl<K: Connector, R: Runtime> Drop for Claim<'_, K, R> {
                 let mut effects = Effects::new();
                 let mut state = self.shared.lock();
                 state.catch_up(now, &mut effects);
-                let (sitting, waker) = state.seat(seat).leave();
-                let denied = matches!(sitting, Sitting::Denied(_));
-                state.tally.cancelled += u64::from(!denied);
                 probes::claim_cancelled(&self.shared.name, self.number);
-                if let Ok(link) = state.grant_of(seat, sitting) {
-                    let slot = link.held.slot;
-                    state.unseat(seat, Place::Resting(link), slot);
-                }
-                if !denied {
-                    state.handle(now, Event::Cancelled(seat), &mut effects);
-                }
-                state.roll.release(seat);
+                let (denied, waker) = state.cancel(now, seat, &mut effects);
+                state.tally.cancelled += u64::from(!denied);
                 drop(state);
                 self.shared.carry_out(effects);
                 drop(waker);

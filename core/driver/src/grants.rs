@@ -6,7 +6,9 @@
 //! lock, so that nobody takes what is about to be somebody else's.
 
 use std::mem;
+use std::task::Waker;
 
+use qorb_core::Timestamp;
 use qorb_core::pool::{ClaimId, Event, SlotId};
 
 use crate::connector::Connector;
@@ -118,6 +120,27 @@ impl<K: Connector> State<K> {
             | Sitting::Overdue
             | Sitting::Denied(_)) => Err(other),
         }
+    }
+
+    /// The claimer leaves its seat: its grant goes back, and the machine forgets the claim. Says whether that was
+    /// denied before, and hands out the waker, which is not dropped under the lock.
+    pub(crate) fn cancel(
+        &mut self,
+        now: Timestamp,
+        claim: ClaimId,
+        effects: &mut Effects<K>,
+    ) -> (bool, Option<Waker>) {
+        let (sitting, waker) = self.seat(claim).leave();
+        let denied = matches!(sitting, Sitting::Denied(_));
+        if let Ok(link) = self.grant_of(claim, sitting) {
+            let slot = link.held.slot;
+            self.unseat(claim, Place::Resting(link), slot);
+        }
+        if !denied {
+            self.handle(now, Event::Cancelled(claim), effects);
+        }
+        self.roll.release(claim);
+        (denied, waker)
     }
 
     /// A grant that nobody fetched goes back to `place`.

@@ -28,12 +28,16 @@ pub enum Turn {
 pub(super) struct Quiet {
     /// Connections that may be out at a time; 0 while the pool is not quiet.
     pub(super) load: u32,
-    /// Claims may queue: the plan takes all there is already.
-    pub(super) full: bool,
 }
 
 impl Quiet {
-    pub(super) const NOT: Self = Self { load: 0, full: false };
+    pub(super) const NOT: Self = Self { load: 0 };
+    const FULL: Self = Self { load: u32::MAX };
+
+    /// Whether claims may queue too: the plan takes all there is already.
+    fn is_full(self) -> bool {
+        self == Self::FULL
+    }
 }
 
 impl PoolMachine {
@@ -51,8 +55,7 @@ impl PoolMachine {
             return Quiet::NOT;
         }
         let full = planned.target >= self.max_slots().saturating_sub(self.draining.total());
-        let load = if full { u32::MAX } else { planned.target.saturating_sub(self.spares()) };
-        Quiet { load, full }
+        if full { Quiet::FULL } else { Quiet { load: planned.target.saturating_sub(self.spares()) } }
     }
 
     /// Whether this event was handled in a quiet way.
@@ -116,7 +119,7 @@ impl PoolMachine {
     #[inline]
     pub fn queue_quietly(&mut self, now: Timestamp, claim: ClaimId, deadline: Timestamp) -> bool {
         let now = self.now.max(now);
-        let quiet = self.quiet.full
+        let quiet = self.quiet.is_full()
             && now < self.next_due
             && now < deadline
             && self.pick.is_empty()
@@ -147,7 +150,7 @@ impl PoolMachine {
             && matches!(from, SlotKind::Claimed | SlotKind::Granted)
             && !set.health.suspect
             && set.wanted
-            && (front.is_none() || self.quiet.full)
+            && (front.is_none() || self.quiet.is_full())
             && (!self.rebalance_at.is_never() || self.wanted.live() < claims.saturating_add(spares));
         if !quiet {
             return None;

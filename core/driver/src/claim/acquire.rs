@@ -196,13 +196,7 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
         let waiting = matches!(place.sitting, Sitting::Waiting);
         let took_its_time = failure == Failure::TimedOut && !denied;
         if self.never_waits(state) && (took_its_time || waiting) {
-            let (sitting, stale) = state.seat(seat).leave();
-            if let Ok(link) = state.grant_of(seat, sitting) {
-                let slot = link.held.slot;
-                state.unseat(seat, Place::Resting(link), slot);
-            }
-            state.handle(now, Event::Cancelled(seat), effects);
-            state.roll.release(seat);
+            let (_, stale) = state.cancel(now, seat, effects);
             return (Found::Denied(state.refusal(Denial::AcquireFailed)), stale.or(Some(waker)));
         }
         let mut waker = Some(waker);
