@@ -6,8 +6,9 @@
 //! than 5 %, or when the machine's are not flat over the number of backends and slots. With `--write` it
 //! writes the file instead.
 
+mod nothing;
+
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::pin::pin;
@@ -17,7 +18,9 @@ use std::task::{Context, Poll, Waker};
 use qorb_core::dice::Dice;
 use qorb_core::pool::{Action, ClaimId, Event, Policy, PoolMachine, Return, SetConfig};
 use qorb_core::{Backend, Machine, Timestamp};
-use qorb_tokio::{Connector, FixedResolver, Handle, Pool};
+use qorb_tokio::{Handle, Pool};
+
+use self::nothing::{Nothing, SLOTS};
 
 /// What is counted, by the name it has in the file.
 #[derive(Clone, Copy)]
@@ -41,7 +44,6 @@ const CASES: [Case; 8] = [
     Case::InTurns,
 ];
 const CYCLES: u64 = 1000;
-const SLOTS: usize = 16;
 const COUNTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
 /// How much a count may grow before somebody has to say so by committing it.
 const GROWTH: f64 = 1.05;
@@ -79,7 +81,7 @@ fn main() -> ExitCode {
         CASES[arguments[at + 1].parse::<usize>().expect("a number")].run();
         return ExitCode::SUCCESS;
     }
-    let counted: Vec<_> = (0..).zip(CASES).map(|(index, case)| (case, count(index))).collect();
+    let counted = count_all();
     let mut table = String::from("# instructions per claim and release\n");
     for (case, instructions) in &counted {
         let _ = writeln!(table, "{instructions:5}  {}", case.name());
@@ -113,9 +115,18 @@ fn verdict(counted: &[(Case, u64)]) -> ExitCode {
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Counts every case, each in a process of its own, all at once: nobody's count depends on the others.
+fn count_all() -> Vec<(Case, u64)> {
+    std::thread::scope(|scope| {
+        let counts: Vec<_> = (0..CASES.len()).map(|index| scope.spawn(move || count(index))).collect();
+        let counts = counts.into_iter().map(|count| count.join().expect("it was counted"));
+        CASES.into_iter().zip(counts).collect()
+    })
+}
+
 /// Runs a case under callgrind and reads how many instructions the measured part took.
 fn count(case: usize) -> u64 {
-    let file = std::env::temp_dir().join(format!("qorb-instructions-{}", std::process::id()));
+    let file = std::env::temp_dir().join(format!("qorb-instructions-{}-{case}", std::process::id()));
     let status = Command::new("valgrind")
         .args(["--tool=callgrind", "--toggle-collect=*instructions*measured*", "--quiet"])
         .arg(format!("--callgrind-out-file={}", file.display()))
@@ -166,27 +177,11 @@ fn claim_and_release(machine: &mut PoolMachine, cycle: u64, out: &mut Vec<Action
     machine.handle(now, Event::Returned(granted.expect("granted at once"), Return::Intact), out);
 }
 
-/// Connects at once, to nothing.
-struct Nothing;
-
-impl Connector for Nothing {
-    type Connection = u64;
-    type Error = Infallible;
-
-    async fn connect(&self, _: &Backend) -> Result<u64, Infallible> {
-        Ok(7)
-    }
-}
-
 /// Lets `work` have a pool whose connections all stand.
 fn driver(work: impl FnOnce(&Pool<Nothing>)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let policy = Policy { spares_wanted: SLOTS, max_slots: SLOTS, ..Policy::default() };
-        let resolver = FixedResolver::new([([127, 0, 0, 1], 1).into()]);
-        let pool = Pool::new("counted", resolver, Nothing, policy).expect("a valid policy");
-        pool.wait_ready(SLOTS).await.expect("connected");
-        work(&pool);
+        work(&nothing::pool().await);
     });
 }
 

@@ -9,16 +9,19 @@
 //! rounds, with the least beside it. `floor` is a mutex around a vector, behind a semaphore where tasks
 //! have to wait: none of a pool's duties.
 
+mod nothing;
+
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use qorb_tokio::{Backend, Connector, FixedResolver, Policy, Pool};
+use qorb_tokio::Pool;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-const SLOTS: usize = 16;
+use self::nothing::{Nothing, SLOTS};
+
 const TASKS: usize = 64;
 
 /// A pool, or what is measured in place of one.
@@ -29,18 +32,6 @@ trait Contender: Send + Sync + 'static {
         Self: 'a;
 
     fn claim(&self) -> impl Future<Output = Self::Held<'_>> + Send;
-}
-
-/// Connects at once, to nothing.
-struct Nothing;
-
-impl Connector for Nothing {
-    type Connection = u64;
-    type Error = Infallible;
-
-    async fn connect(&self, _: &Backend) -> Result<u64, Infallible> {
-        Ok(7)
-    }
 }
 
 struct Qorb(Pool<Nothing>);
@@ -177,7 +168,7 @@ fn main() {
     let multi = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let (single, multi) = (Arc::new(single), Arc::new(multi));
     let mut contenders: Vec<(Figures, Round)> = vec![
-        contender(&single, &multi, cycles, span, qorb),
+        contender(&single, &multi, cycles, span, async || Qorb(nothing::pool().await)),
         contender(&single, &multi, cycles, span, async || Bb8(bb8_pool().await)),
         contender(&single, &multi, cycles, span, async || DeadpoolTimed(deadpool_pool(true))),
         contender(&single, &multi, cycles, span, async || DeadpoolPlain(deadpool_pool(false))),
@@ -280,14 +271,6 @@ async fn crowd<C: Contender>(pool: &Arc<C>, span: Duration) -> Vec<u64> {
         counts.push(task.await.expect("no task panics"));
     }
     counts
-}
-
-async fn qorb() -> Qorb {
-    let policy = Policy { spares_wanted: SLOTS, max_slots: SLOTS, ..Policy::default() };
-    let resolver = FixedResolver::new([([127, 0, 0, 1], 1).into()]);
-    let pool = Pool::new("bench", resolver, Nothing, policy).expect("a valid policy");
-    pool.wait_ready(SLOTS).await.expect("connected");
-    Qorb(pool)
 }
 
 async fn bb8_pool() -> bb8::Pool<Nothing> {
