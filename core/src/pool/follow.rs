@@ -34,7 +34,7 @@ pub(super) struct Planned {
     pub(super) probing: u32,
     /// Claims waited for room that probes take when the plan was made.
     pressed: bool,
-    /// A backend that is untried or due is not being dialled.
+    /// A backend without a slot of use may be dialled, and is not.
     pub(super) undialled: bool,
     /// Everything that the plan wants was opened, as far as backends may be dialled, and nothing ended.
     pub(super) content: bool,
@@ -378,9 +378,9 @@ impl Found {
         self.candidate.wish.probe && self.connecting == 0 && !self.pausing && self.places > 0
     }
 
-    /// It is untried or due, and is not being dialled.
+    /// It has no slot of use, and is not being dialled though it may be.
     fn is_undialled(&self) -> bool {
-        self.candidate.standing != Standing::Up && !self.pausing && self.connecting == 0
+        !self.pausing && self.live == 0
     }
 
     /// It ought to be dialled, and may be.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use qorb_core::Timestamp;
 use qorb_core::pool::{Denial, Policy, Return, SlotKind};
 use qorb_tests::pool_sim::{Conduct, Manners, Outcome, PoolSim};
 
@@ -302,6 +303,27 @@ fn s41_one_healthy_among_sixty_three_silent_ones_is_found_within_two_seconds() {
 }
 
 #[test]
+fn where_a_connect_may_take_for_ever_a_backend_that_was_up_does_not_keep_claims_from_another() {
+    for silent_one in ["a", "b"] {
+        let mut policy = policy(0, 2);
+        policy.set_config.connect_timeout = Duration::MAX;
+        let mut sim = PoolSim::new(policy, 1);
+        sim.publish(&["a", "b"]);
+        // Both are up, and then nothing is connected, which nobody was to blame for.
+        let held = [sim.claim_by(Timestamp::NEVER), sim.claim_by(Timestamp::NEVER)];
+        sim.run(1);
+        sim.behave(silent_one, silent());
+        for claim in held {
+            let slot = sim.granted(claim).expect("both are up");
+            sim.give_back(slot, Return::Detached);
+        }
+        let claim = sim.claim_by(Timestamp::NEVER);
+        sim.run(300);
+        assert!(sim.granted(claim).is_some(), "C11: {silent_one} is silent\n{}", sim.tell());
+    }
+}
+
+#[test]
 fn s42_at_the_cap_a_dead_backend_is_dialled_at_the_first_return_after_its_pause() {
     let mut sim = PoolSim::new(Policy::default(), 1);
     sim.behave("b", dead());
@@ -351,7 +373,7 @@ fn backends_that_are_up_but_answer_nothing_leave_a_dial_for_one_that_works() {
     // Each has a connection in somebody's hands, so that it is up, whatever its connects do.
     let held: Vec<_> = names.iter().map(|_| sim.claim_now()).collect();
     assert!(names.iter().all(|name| held.iter().any(|slot| sim.backend_of(*slot) == *name)));
-    let waiting: Vec<_> = (0..40).map(|_| sim.claim_by(qorb_core::Timestamp::NEVER)).collect();
+    let waiting: Vec<_> = (0..40).map(|_| sim.claim_by(Timestamp::NEVER)).collect();
     sim.run(5_000);
     sim.publish(&["a", "b", "c", "d", "e"]);
     sim.run(60_000);
