@@ -14,10 +14,12 @@
 //! The first line names the format and its version. The second says which machine it was and how it began:
 //! with what its constructor took, or with its whole state. Then comes one line for each event, with the
 //! milliseconds at which the machine was told, and indented under it what the machine asked for: the text
-//! of transcripts. The last line counts the events, so that a log that was cut off is known as such.
+//! of transcripts. The last line counts the events, so that a log that was cut off is known as such. A line
+//! that begins with `#` is a remark, which changes nothing.
 //!
 //! - [`Recorder`] writes one beside a machine; [`Ring`] remembers only the latest events.
-//! - [`replay`] reads one, lets it happen again and compares; [`ReplayError`] says what went wrong.
+//! - [`replay`] reads one, lets it happen again and compares; [`ReplayError`] says what went wrong. A
+//!   [`Witness`] looks on.
 //! - `words` reads what the events of both machines have in common.
 //! - `pool/record.rs` and `dns/record.rs` are what is special about each machine.
 
@@ -25,6 +27,7 @@ mod error;
 mod replay;
 mod ring;
 mod serde_of;
+mod witness;
 pub(crate) mod words;
 
 use alloc::format;
@@ -36,9 +39,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use error::{Difference, ReplayError};
-pub use replay::{Replayed, replay};
+pub use replay::{Replayed, replay, replay_before};
 pub use ring::Ring;
 pub(crate) use serde_of::array;
+pub use witness::Witness;
 
 use crate::machine::Machine;
 use crate::time::Timestamp;
@@ -49,6 +53,8 @@ const FORMAT: &str = "qorb log";
 const VERSION: u32 = 1;
 /// What is before an action.
 const INDENT: &str = "    ";
+/// What is before a remark.
+const REMARK: &str = "# ";
 
 /// A machine whose events and actions can be written, and whose events can be read.
 pub trait Recorded: Machine + Sized {
@@ -131,6 +137,11 @@ impl<M: Recorded> Recorder<M> {
     #[must_use]
     pub fn machine(&self) -> &M {
         &self.machine
+    }
+
+    /// Writes a line that changes nothing, for whoever reads the log.
+    pub fn remark(&mut self, text: &str) {
+        writeln!(self.log, "{REMARK}{text}").expect("a string takes everything");
     }
 
     /// The whole log up to now. An event that the machine did not survive is the last one in it.

@@ -5,7 +5,7 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use super::words::Words;
-use super::{Difference, FORMAT, INDENT, Recorded, ReplayError, VERSION};
+use super::{Difference, FORMAT, INDENT, REMARK, Recorded, ReplayError, VERSION, Witness};
 use crate::dns::Resolver;
 use crate::pool::PoolMachine;
 
@@ -37,6 +37,22 @@ pub struct Replayed {
 /// Panics where the machine does: a log whose last event the machine did not survive is replayed to that
 /// very end.
 pub fn replay(text: &str) -> Result<Replayed, ReplayError> {
+    replay_before(text, &mut ())
+}
+
+/// The same before a witness, who looks at every event before the machine itself is checked.
+///
+/// # Errors
+///
+/// As [`replay`], or the witness objects.
+///
+/// # Panics
+///
+/// As [`replay`].
+pub fn replay_before<W>(text: &str, witness: &mut W) -> Result<Replayed, ReplayError>
+where
+    W: Witness<PoolMachine> + Witness<Resolver>,
+{
     let mut lines = Lines { all: text.lines().collect(), at: 0 };
     let first = lines.next().unwrap_or_default();
     let version = first.strip_prefix(FORMAT).and_then(|rest| rest.strip_prefix(' '));
@@ -48,13 +64,14 @@ pub fn replay(text: &str) -> Result<Replayed, ReplayError> {
     }
     if !lines.all.last().is_some_and(|line| line.starts_with("end ")) {
         // What comes last may be cut itself.
-        let events = lines.all.iter().skip(2).filter(|line| !line.starts_with(INDENT)).count();
+        let is_event = |line: &&&str| !line.starts_with(INDENT) && !line.starts_with(REMARK);
+        let events = lines.all.iter().skip(2).filter(is_event).count();
         return Err(ReplayError::CutOff { events: events.saturating_sub(1) as u64, expected: None });
     }
     let header = lines.next().unwrap_or_default();
     match header.split_once(' ').unwrap_or((header, "")) {
-        (PoolMachine::NAME, beginning) => replay_as::<PoolMachine>(beginning, lines),
-        (Resolver::NAME, beginning) => replay_as::<Resolver>(beginning, lines),
+        (PoolMachine::NAME, beginning) => replay_as::<PoolMachine>(beginning, lines, witness),
+        (Resolver::NAME, beginning) => replay_as::<Resolver>(beginning, lines, witness),
         (name, _) => Err(ReplayError::Machine { name: name.to_string() }),
     }
 }
@@ -91,24 +108,36 @@ impl<'text> Lines<'text> {
     }
 }
 
-fn replay_as<M: Recorded>(beginning: &str, mut lines: Lines<'_>) -> Result<Replayed, ReplayError> {
+fn replay_as<M: Recorded>(
+    beginning: &str,
+    mut lines: Lines<'_>,
+    witness: &mut impl Witness<M>,
+) -> Result<Replayed, ReplayError> {
     let refused = |why| ReplayError::Beginning { why };
     let beginning = serde_json::from_str(beginning).map_err(|error| refused(format!("{error}")))?;
     let mut machine = M::begin(beginning).map_err(refused)?;
     machine.check().map_err(|rule| ReplayError::Breach { line: lines.at, rule })?;
+    witness.begins(&machine);
     let mut replayed = Replayed { machine: M::NAME, events: 0, actions: 0 };
     let mut out = Vec::new();
     loop {
-        let mut words = Words::new(lines.next().unwrap_or_default());
+        let line = lines.next().unwrap_or_default();
+        if let Some(remark) = line.strip_prefix(REMARK) {
+            witness.remark(remark);
+            continue;
+        }
+        let mut words = Words::new(line);
         if words.skip("end") {
             break;
         }
         let now = words.time().map_err(|why| lines.unreadable(why))?;
         let event = M::read_event(words.rest()).map_err(|why| lines.unreadable(why))?;
-        let at = lines.at;
+        let line = lines.at;
+        let breach = |rule| ReplayError::Breach { line, rule };
+        witness.before(&machine, now, &event).map_err(breach)?;
         machine.handle(now, event, &mut out);
         compare::<M>(&out, &mut lines)?;
-        machine.check().map_err(|rule| ReplayError::Breach { line: at, rule })?;
+        witness.after(&machine, &out).and_then(|()| machine.check()).map_err(breach)?;
         replayed.events += 1;
         replayed.actions += out.len() as u64;
         out.clear();
@@ -118,7 +147,11 @@ fn replay_as<M: Recorded>(beginning: &str, mut lines: Lines<'_>) -> Result<Repla
         Some(_) if lines.at < lines.all.len() => {
             Err(lines.unreadable("the log goes on after it".to_string()))
         }
-        Some(expected) if expected == replayed.events => Ok(replayed),
+        Some(expected) if expected == replayed.events => {
+            let line = lines.at;
+            witness.over().map_err(|rule| ReplayError::Breach { line, rule })?;
+            Ok(replayed)
+        }
         expected => Err(ReplayError::CutOff { events: replayed.events, expected }),
     }
 }

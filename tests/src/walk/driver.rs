@@ -1,14 +1,19 @@
 //! Random walks of the driver on the simulated runtime: whatever claimers, connectors, DNS servers and
 //! runtimes do, nothing leaks, everybody who is still there is answered, and no limit is broken.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
+use std::{env, fs, process};
 
+use qorb_core::Timestamp;
 use qorb_core::dice::Dice;
+use qorb_core::pool::{Beginning, PoolMachine};
+use qorb_core::record::Recorder;
 use qorb_driver::{Claim, Denial, DnsResolver, DnsResolverConfig, Handle, Policy, Pool};
 
+use super::Violation;
 use super::lies::{Liar, NAMES, SERVICE};
 use crate::panics::contained;
 use crate::sim::announce::Announcer;
@@ -45,16 +50,76 @@ impl Source {
     }
 }
 
+/// What is before the seed in a log of such a walk.
+const REMARK: &str = "the driver's walk ";
+/// More events than any walk has.
+const ALL: usize = 1 << 20;
+
 /// Walks through the driver's world of this seed, and says how often its connector was called.
 ///
 /// # Errors
 ///
-/// Says what did not hold.
-pub fn walk_driver(seed: u64) -> Result<u64, String> {
+/// Says what did not hold, with the log of what the pool's machine was told, as long as there was a pool.
+pub fn walk_driver(seed: u64) -> Result<u64, Box<Violation>> {
+    attempt(seed).map_err(|rule| {
+        let mut log = recorded(seed);
+        // Before its last line, which is its end.
+        let end = log.trim_end().rfind('\n').map_or(0, |before| before + 1);
+        let said = rule.lines().fold(format!("# {REMARK}{seed}\n"), |said, line| said + "# " + line + "\n");
+        log.insert_str(end, &said);
+        Box::new(Violation { seed, rule, log })
+    })
+}
+
+/// Walks once.
+pub(super) fn attempt(seed: u64) -> Result<u64, String> {
     contained(|| Ok(Walk::new(seed).run()))
 }
 
+/// Which walk a log is from, if this remark in it says so.
+pub(super) fn remarked(text: &str) -> Option<u64> {
+    text.strip_prefix(REMARK)?.parse().ok()
+}
+
+/// Walks through the world of this seed with a pool that remembers all that happens to it, which takes no short
+/// ways; and gives its log, to the end of the pool or of the walk.
+#[must_use]
+pub fn recorded(seed: u64) -> String {
+    let beginning = Beginning::New { policy: Policy::default(), dice: Dice::Fixed, at: Timestamp::EPOCH };
+    let nothing = Recorder::<PoolMachine>::new(beginning).expect("the default is valid").log();
+    let log = Arc::new(Mutex::new(nothing));
+    // What goes wrong is known, or goes wrong only where nobody remembers.
+    let _ = contained(|| {
+        let mut walk = Walk::new(seed);
+        walk.pool.record(ALL);
+        walk.scribe = Some(Scribe { seed, pool: walk.pool.clone(), log: Arc::clone(&log) });
+        Ok(walk.run())
+    });
+    let log = log.lock().unwrap_or_else(PoisonError::into_inner);
+    log.clone()
+}
+
+/// Keeps what a pool remembers, at the very end of it.
+struct Scribe {
+    seed: u64,
+    pool: SimPool,
+    log: Arc<Mutex<String>>,
+}
+
+impl Drop for Scribe {
+    fn drop(&mut self) {
+        let path = env::temp_dir().join(format!("qorb-walk-{}-{}.log", process::id(), self.seed));
+        // Without a file, the log is that of a pool to which nothing happens.
+        if let Ok(log) = self.pool.record_to(&path).and_then(|()| fs::read_to_string(&path)) {
+            *self.log.lock().unwrap_or_else(PoisonError::into_inner) = log;
+        }
+        let _ = fs::remove_file(&path);
+    }
+}
+
 struct Walk {
+    /// Goes first where the walk breaks off.
+    scribe: Option<Scribe>,
     seed: u64,
     dice: Dice,
     world: World,
@@ -98,7 +163,8 @@ impl Walk {
         };
         let trouble = dice.below(60);
         let answered = Arc::default();
-        Self { seed, dice, world, script, source, pool, cap, ending, trouble, asked: 0, answered }
+        let scribe = None;
+        Self { scribe, seed, dice, world, script, source, pool, cap, ending, trouble, asked: 0, answered }
     }
 
     fn run(mut self) -> u64 {
@@ -200,8 +266,8 @@ impl Walk {
 
     /// The pool goes, perhaps while connections are out, and with it everything.
     fn end(self, out: Vec<Handle<Script, Sim>>) -> u64 {
-        let Self { seed, world, script, source, pool, .. } = self;
-        drop(pool);
+        let Self { scribe, seed, world, script, source, pool, .. } = self;
+        drop((scribe, pool));
         world.settle();
         drop(out);
         world.settle();

@@ -17,6 +17,9 @@ pub(super) const SERVICE: &str = "_echo._tcp.test.com.";
 /// All backends there are.
 pub(super) const NAMES: [&str; 4] = ["n1.test.com.", "n2.test.com.", "n3.test.com.", "n4.test.com."];
 
+/// For so many seconds a lie may be believed.
+const LONGEST: u32 = 60;
+
 const SERVERS: [&str; 2] = ["10.0.0.53:53", "10.0.1.53:53"];
 
 /// Servers that tell the truth now and then.
@@ -126,7 +129,7 @@ impl State {
             message.metadata.response_code = codes[self.dice.below(codes.len() as u64) as usize];
             return message.to_vec().expect("it can be encoded");
         }
-        let ttl = if lie { [0, 1, 60][self.dice.below(3) as usize] } else { 30 };
+        let ttl = if lie { [0, 1, LONGEST][self.dice.below(3) as usize] } else { 30 };
         let name = |number: usize| Name::from_ascii(NAMES[number]).expect("a name");
         let count = if lie { self.dice.below(self.known as u64 + 1) as usize } else { self.known };
         if query.query_type() == RecordType::SRV {
@@ -143,8 +146,20 @@ impl State {
         message.to_vec().expect("it can be encoded")
     }
 
-    /// The same with some bytes changed, or cut off.
+    /// The same with some bytes changed, or cut off. A lie that is to be believed for a week would be, and the walk
+    /// is over sooner.
     fn garbled(&mut self, bytes: &[u8]) -> Vec<u8> {
+        loop {
+            let garbled = self.changed(bytes);
+            let message = Message::from_vec(&garbled);
+            if message.is_ok_and(|message| message.answers.iter().any(|record| record.ttl > LONGEST)) {
+                continue;
+            }
+            return garbled;
+        }
+    }
+
+    fn changed(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
         for _ in 0..=self.dice.below(4) {
             let place = self.dice.below(bytes.len() as u64) as usize;

@@ -4,8 +4,10 @@
 //! - `chances`: what is drawn for a world before it begins.
 //! - `world`: the machine, its backends, its claimers and the clock.
 //! - [`shadow`]: the contract, checked after every event on what an embedder can know.
+//! - `again`: [`again`], a log that happens again before a shadow.
 //! - `driver`: [`walk_driver`], one world of the driver; `lies`: its DNS servers.
 
+mod again;
 mod chances;
 mod driver;
 mod lies;
@@ -14,16 +16,16 @@ mod world;
 
 use std::fmt;
 use std::ops::AddAssign;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use qorb_core::Timestamp;
 use qorb_core::dice::Dice;
-use qorb_core::pool::{Beginning, Event, PoolMachine};
+use qorb_core::pool::{Beginning, Event};
 use qorb_core::record::Recorder;
-use qorb_core::{Machine as _, Timestamp};
 
+pub use self::again::{Seen, again};
 use self::chances::Chances;
-pub use self::driver::walk_driver;
+pub use self::driver::{recorded, walk_driver};
 use self::world::{Stage, Told, World};
 use crate::panics::contained;
 
@@ -95,10 +97,16 @@ pub fn walk(seed: u64) -> Result<Walked, Box<Violation>> {
 }
 
 fn violation(seed: u64, storm: u64, rule: String) -> Violation {
-    let mut told = Some(Vec::new());
+    let mut told = Some(Recorder::new(beginning(seed)).expect("it began so before"));
     // It goes wrong again, which is what is to be told.
     let _ = attempt(seed, storm, &mut told);
-    Violation { seed, rule, log: log(beginning(seed), told.unwrap_or_default()) }
+    let log = told.map(|recorder| recorder.log()).unwrap_or_default();
+    // The log is recounted after every event, and may show sooner what is wrong.
+    let rule = match again(&log) {
+        Ok(Seen::Violation { rule, .. }) => rule,
+        Ok(Seen::Well(_)) | Err(_) => rule,
+    };
+    Violation { seed, rule, log }
 }
 
 /// Walks once; the world calms down after so many events, if not before.
@@ -127,34 +135,25 @@ fn through(seed: u64, storm: u64, told: &mut Told) -> Result<Walked, String> {
     let patience = world.events + PATIENCE;
     while world.events < patience && world.advance()? {}
     world.audit()?;
-    if world.shadow.slots() > 0 || !world.shadow.stopped() {
-        return Err(format!("C10: {} slots are left in the end", world.shadow.slots()));
-    }
+    world.shadow.over()?;
     Ok(Walked { events: world.events, granted: world.granted, served })
 }
 
 /// A world that behaves serves everybody who waits, and some who come (C9, C11).
 fn everybody_is_served(world: &mut World<'_>) -> Result<u64, String> {
-    let rule = if world.calm == Some(None) { "C9" } else { "C11" };
     let most = world.chances.policy.max_waiting.saturating_sub(world.shadow.without()).min(LAST);
     let away = (0..).zip(&world.claimers).filter(|(_, of)| of.stage == Stage::Away);
     let last: Vec<u32> = away.map(|(claimer, _)| claimer).take(most).collect();
     let before = world.claimers.iter().map(|of| u64::from(of.served)).sum::<u64>();
-    let mut expected = Vec::new();
     for claimer in last {
-        expected.push((claimer, world.claimers[claimer as usize].served + 1));
         world.ask(claimer, Timestamp::NEVER)?;
     }
     let patience = world.events + PATIENCE;
     let busy = |world: &World<'_>| world.claimers.iter().any(|of| of.stage != Stage::Away);
     while busy(world) {
         if world.events > patience || !world.advance()? {
-            return Err(format!("{rule}: {} wait for ever", world.shadow.waiting()));
-        }
-    }
-    for (claimer, served) in expected {
-        if world.claimers[claimer as usize].served != served {
-            return Err(format!("{rule}: c{claimer} waited without end and got nothing"));
+            world.shadow.over()?;
+            return Err("embedder: a claimer is not done and does not wait".to_owned());
         }
     }
     Ok(world.claimers.iter().map(|of| u64::from(of.served)).sum::<u64>() - before)
@@ -167,17 +166,4 @@ fn world_dice(seed: u64) -> Dice {
 fn beginning(seed: u64) -> Beginning {
     let policy = Chances::draw(&mut world_dice(seed)).policy;
     Beginning::New { policy, dice: Dice::Seeded(seed).fork(2), at: Timestamp::EPOCH }
-}
-
-/// The log of all that the machine was told, up to what it did not survive.
-fn log(beginning: Beginning, told: Vec<(Timestamp, Event)>) -> String {
-    let mut recorder = Recorder::<PoolMachine>::new(beginning).expect("it began so before");
-    let mut out = Vec::new();
-    for (now, event) in told {
-        out.clear();
-        if catch_unwind(AssertUnwindSafe(|| recorder.handle(now, event, &mut out))).is_err() {
-            break;
-        }
-    }
-    recorder.log()
 }

@@ -2,6 +2,7 @@
 //! checked on that.
 
 mod model;
+mod owed;
 mod state;
 
 use std::collections::BTreeSet;
@@ -9,7 +10,8 @@ use std::collections::BTreeSet;
 use qorb_core::pool::{Action, BackendId, ClaimId, Event, Policy, PoolMachine, Return, SlotId, Ticket};
 use qorb_core::{Backend, Machine, Timestamp};
 
-use self::model::{BackendModel, ClaimModel, Place, SlotModel, fits};
+use self::model::{BackendModel, ClaimModel, Place, SlotModel};
+pub use self::owed::Owed;
 use crate::operation::Operation;
 
 /// The shadow of a pool machine: told every event before the machine, and every action after it.
@@ -46,6 +48,9 @@ pub struct Shadow {
     is_tick: bool,
     slots_before: usize,
     without_before: usize,
+    owed: Option<Owed>,
+    /// Claims that came since then, and wait without end.
+    endless: BTreeSet<ClaimId>,
 }
 
 impl Shadow {
@@ -76,6 +81,8 @@ impl Shadow {
             is_tick: false,
             slots_before: 0,
             without_before: 0,
+            owed: None,
+            endless: BTreeSet::new(),
         }
     }
 
@@ -124,8 +131,9 @@ impl Shadow {
         self.slots_before = self.total;
         self.without_before = self.without();
         match *event {
-            Event::Claim { claim, .. } => {
+            Event::Claim { claim, deadline } => {
                 self.arrivals += 1;
+                self.is_owed(claim, deadline);
                 self.asking = Some(claim);
                 self.becomes(claim, ClaimModel::Asking(self.arrivals));
             }
@@ -250,15 +258,6 @@ impl Shadow {
             ensure(!self.ended || !working, || format!("C10: {slot:?} is left at work: {left:?}"))?;
         }
         if self.ended { self.check_end() } else { self.check_waiting(machine) }
-    }
-
-    /// Compares every slot with what the machine thinks of it.
-    ///
-    /// # Errors
-    ///
-    /// Says which rule is broken.
-    pub fn compare_all(&self, machine: &PoolMachine) -> Result<(), String> {
-        (0..self.slots.len() as u32).try_for_each(|slot| self.compare(machine, SlotId(slot)))
     }
 
     fn before_return(&mut self, slot: SlotId, how: Return) {
@@ -402,6 +401,7 @@ impl Shadow {
     }
 
     fn deny(&mut self, claim: ClaimId) -> Result<(), String> {
+        self.check_owed(claim)?;
         match self.claim(claim) {
             ClaimModel::Asking(_) | ClaimModel::Waiting(_) => {}
             ClaimModel::Revoked(_) if self.ended => {}
@@ -421,16 +421,6 @@ impl Shadow {
         }
         self.becomes(claim, ClaimModel::Free);
         Ok(())
-    }
-
-    fn compare(&self, machine: &PoolMachine, slot: SlotId) -> Result<(), String> {
-        let (kind, model) = (machine.slot_kind(slot), self.slots[slot.0 as usize]);
-        let fits = match (kind, model) {
-            (None, None) => true,
-            (Some(kind), Some(model)) => fits(kind, model),
-            (Some(_), None) | (None, Some(_)) => false,
-        };
-        ensure(fits, || format!("C3: {slot:?} is {kind:?}, but in truth {model:?}"))
     }
 
     /// The claim to which this slot's connection is being acquired, if it still has its id.

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use qorb_core::dice::Dice;
 use qorb_core::pool::{Action, BackendId, Beginning, ClaimId, Event, Failure, PoolMachine, SlotId, Ticket};
-use qorb_core::record::Recorded as _;
+use qorb_core::record::{Recorded as _, Recorder};
 use qorb_core::{Backend, Machine, Timestamp};
 
 use super::chances::{Chances, Manner, one_in};
-use super::shadow::Shadow;
+use super::shadow::{Owed, Shadow};
 pub(super) use claimers::{Claimer, Stage};
 
-/// All that a machine was told, if anybody wants to know.
-pub(super) type Told = Option<Vec<(Timestamp, Event)>>;
+/// The log of all that a machine was told, if anybody wants to know.
+pub(super) type Told = Option<Recorder<PoolMachine>>;
 
 /// An operation that was aborted ends within this time.
 const ABORT: Duration = Duration::from_millis(5);
@@ -169,11 +169,12 @@ impl<'told> World<'told> {
         if event != Event::Tick && one_in(&mut self.dice, self.chances.odds.clock_skews) {
             clock = Timestamp::from_nanos(self.now.as_nanos().saturating_sub(self.dice.below(1 << 30)));
         }
-        if let Some(told) = self.told.as_mut() {
-            told.push((clock, event.clone()));
-        }
         let mut out = std::mem::take(&mut self.out);
         out.clear();
+        if let Some(told) = self.told.as_mut() {
+            told.handle(clock, event.clone(), &mut out);
+            out.clear();
+        }
         self.shadow.before(&self.machine, clock, &event)?;
         let asking = if let Event::Claim { claim, .. } = event { Some(claim) } else { None };
         self.machine.handle(clock, event, &mut out);
@@ -360,6 +361,15 @@ impl World<'_> {
     /// From now on the world behaves, or one backend does and the others answer nothing.
     pub(super) fn calm_down(&mut self, only: Option<u16>) -> Result<(), String> {
         self.calm = Some(only);
+        let owed = match only {
+            _ if self.machine_ended() => Owed::Nothing,
+            Some(_) => Owed::ByOne,
+            None => Owed::ByAll,
+        };
+        self.shadow.calms_down(owed);
+        if let Some(told) = self.told.as_mut() {
+            told.remark(&owed.to_string());
+        }
         // Whoever behaves is in time.
         let config = &self.chances.policy.set_config;
         let shortest = config.connect_timeout.min(config.health_check_timeout);

@@ -2,14 +2,12 @@
 
 use std::error::Error;
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use qorb_core::record::{ReplayError, replay};
 use qorb_examples::options::say;
-use qorb_tests::panics::message;
+use qorb_tests::walk::{Seen, again};
 use serde_json::json;
 
 use super::Outcome;
@@ -24,8 +22,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     let path = arguments.file.display();
     let log = fs::read_to_string(&arguments.file).map_err(|error| format!("{path}: {error}"))?;
     let began = Instant::now();
-    let violation = match catch_unwind(AssertUnwindSafe(|| replay(&log))) {
-        Ok(Ok(replayed)) => {
+    match again(&log).map_err(|error| format!("{path}: {error}"))? {
+        Seen::Well(replayed) => {
             let seconds = began.elapsed().as_secs_f64();
             let summary = json!({
                 "machine": replayed.machine,
@@ -34,13 +32,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
                 "events_per_second": (replayed.events as f64 / seconds).round(),
                 "violations": 0,
             });
-            return Ok(Outcome { holds: true, summary });
+            Ok(Outcome { holds: true, summary })
         }
-        Ok(Err(violation @ (ReplayError::Differs(_) | ReplayError::Breach { .. }))) => violation.to_string(),
-        Ok(Err(error)) => return Err(format!("{path}: {error}").into()),
-        Err(panic) => format!("the machine panicked: {}", message(&*panic)),
-    };
-    say(&violation)?;
-    let summary = json!({ "violations": 1, "violation": violation.lines().next() });
-    Ok(Outcome { holds: false, summary })
+        Seen::Violation { told, .. } => {
+            say(&told)?;
+            let summary = json!({ "violations": 1, "violation": told.lines().next() });
+            Ok(Outcome { holds: false, summary })
+        }
+    }
 }

@@ -1,14 +1,14 @@
 //! `sim walk`: large worlds at random, each from its beginning to its end.
 
 use std::error::Error;
+use std::fs;
 use std::ops::AddAssign;
 use std::path::PathBuf;
 use std::time::Instant;
-use std::{fmt, fs};
 
 use clap::Args;
 use qorb_examples::options::say;
-use qorb_tests::walk::{Walked, walk, walk_driver};
+use qorb_tests::walk::{Violation, Walked, walk, walk_driver};
 use serde_json::json;
 
 use super::{Outcome, progress};
@@ -36,26 +36,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     if arguments.driver { run_driver(arguments) } else { run_machine(arguments) }
 }
 
-/// The driver's worlds have no log: a seed is what there is to look at.
 fn run_driver(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
-    let attempt = |seed| walk_driver(seed).map_err(|rule| format!("seed {seed}: {rule}"));
-    let walks = walks(arguments, attempt, |calls: &u64| format!("{calls} calls of the connector"))?;
+    let said = |calls: &u64| format!("{calls} calls of the connector");
+    let Walks { sum, walked, violation, seconds } = walks(arguments, walk_driver, said)?;
     let summary = json!({
-        "seeds": walks.walked,
-        "calls": walks.sum,
-        "seconds": walks.seconds,
-        "violations": u32::from(walks.violation.is_some()),
-        "seed": walks.violation.as_ref().map(|_| arguments.seed + walks.walked),
+        "seeds": walked,
+        "calls": sum,
+        "seconds": seconds,
+        "violations": u32::from(violation.is_some()),
+        "seed": violation.as_ref().map(|violation| violation.seed),
+        "transcript": violation.as_ref().map(|_| &arguments.transcript),
     });
-    Ok(Outcome { holds: walks.violation.is_none(), summary })
+    Ok(Outcome { holds: violation.is_none(), summary })
 }
 
 fn run_machine(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     let said = |sum: &Walked| format!("{:.1} M events", sum.events as f64 / 1e6);
     let Walks { sum, walked, violation, seconds } = walks(arguments, walk, said)?;
-    if let Some(violation) = &violation {
-        fs::write(&arguments.transcript, &violation.log)?;
-    }
     let summary = json!({
         "seeds": walked,
         "events": sum.events,
@@ -71,20 +68,20 @@ fn run_machine(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
 }
 
 /// What came of all worlds up to the first violation.
-struct Walks<T, V> {
+struct Walks<T> {
     sum: T,
     /// How many had none.
     walked: u64,
-    violation: Option<V>,
+    violation: Option<Box<Violation>>,
     seconds: f64,
 }
 
-/// Walks through one world after the other, and shows how far it is.
-fn walks<T: AddAssign + Default, V: fmt::Display>(
+/// Walks through one world after the other, shows how far it is, and writes down what goes wrong.
+fn walks<T: AddAssign + Default>(
     arguments: &Arguments,
-    walk: impl Fn(u64) -> Result<T, V>,
+    walk: impl Fn(u64) -> Result<T, Box<Violation>>,
     said: impl Fn(&T) -> String,
-) -> Result<Walks<T, V>, Box<dyn Error>> {
+) -> Result<Walks<T>, Box<dyn Error>> {
     let (began, mut sum, mut walked, mut violation) = (Instant::now(), T::default(), 0, None);
     for seed in (arguments.seed..).take(usize::try_from(arguments.seeds)?) {
         match walk(seed) {
@@ -101,6 +98,7 @@ fn walks<T: AddAssign + Default, V: fmt::Display>(
     }
     progress::clear();
     if let Some(violation) = &violation {
+        fs::write(&arguments.transcript, &violation.log)?;
         say(&violation.to_string())?;
     }
     Ok(Walks { sum, walked, violation, seconds: began.elapsed().as_secs_f64() })

@@ -1,11 +1,30 @@
 //! What has to be true of a state, whatever led to it.
 
-use qorb_core::pool::PoolMachine;
+use qorb_core::pool::{PoolMachine, SlotId};
 
-use super::model::{Place, SlotModel};
+use super::model::{Place, SlotModel, fits};
 use super::{Shadow, ensure};
 
 impl Shadow {
+    /// Compares every slot with what the machine thinks of it.
+    ///
+    /// # Errors
+    ///
+    /// Says which rule is broken.
+    pub fn compare_all(&self, machine: &PoolMachine) -> Result<(), String> {
+        (0..self.slots.len() as u32).try_for_each(|slot| self.compare(machine, SlotId(slot)))
+    }
+
+    pub(super) fn compare(&self, machine: &PoolMachine, slot: SlotId) -> Result<(), String> {
+        let (kind, model) = (machine.slot_kind(slot), self.slots[slot.0 as usize]);
+        let fits = match (kind, model) {
+            (None, None) => true,
+            (Some(kind), Some(model)) => fits(kind, model),
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        ensure(fits, || format!("C3: {slot:?} is {kind:?}, but in truth {model:?}"))
+    }
+
     pub(super) fn check_end(&self) -> Result<(), String> {
         let left = self.without() + self.acquiring + self.granted;
         ensure(left == 0, || format!("C10: {left} claims are left waiting"))?;

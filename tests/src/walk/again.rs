@@ -1,0 +1,101 @@
+//! A log that happens again, before a shadow.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use qorb_core::Timestamp;
+use qorb_core::dns::Resolver;
+use qorb_core::pool::{Action, Event, PoolMachine};
+use qorb_core::record::{ReplayError, Replayed, Witness, replay_before};
+
+use super::driver;
+use super::shadow::{Owed, Shadow};
+use crate::panics::message;
+
+/// What was seen while a log happened again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Seen {
+    /// The machine did what the log says, and that was well.
+    Well(Replayed),
+    /// Something did not hold.
+    Violation {
+        /// What it is, beginning with the rule's number.
+        rule: String,
+        /// The same, with the place in the log where it was seen.
+        told: String,
+    },
+}
+
+/// Lets a log happen again, and looks for everything that a walk looks for.
+///
+/// A pool that began with the log has a shadow, so that the whole contract is checked. Where the log says which walk
+/// of the driver it is from, that world is walked through too, for what a driver does wrong its machine need
+/// not notice.
+///
+/// # Errors
+///
+/// It is no whole log.
+pub fn again(log: &str) -> Result<Seen, ReplayError> {
+    let mut onlooker = Onlooker::default();
+    let replayed = catch_unwind(AssertUnwindSafe(|| replay_before(log, &mut onlooker)));
+    match replayed {
+        Ok(Ok(replayed)) => {
+            let walked = onlooker.seed.map_or(Ok(0), driver::attempt);
+            Ok(walked
+                .map_or_else(|rule| Seen::Violation { told: rule.clone(), rule }, |_| Seen::Well(replayed)))
+        }
+        Ok(Err(ReplayError::Breach { line, rule })) => {
+            let told = ReplayError::Breach { line, rule: rule.clone() }.to_string();
+            Ok(Seen::Violation { rule, told })
+        }
+        Ok(Err(difference @ ReplayError::Differs(_))) => {
+            let told = difference.to_string();
+            let rule = told.lines().next().unwrap_or_default().to_owned();
+            Ok(Seen::Violation { rule, told })
+        }
+        Ok(Err(error)) => Err(error),
+        Err(panic) => {
+            let rule = format!("panicked: {}", message(&*panic));
+            Ok(Seen::Violation { told: rule.clone(), rule })
+        }
+    }
+}
+
+/// The shadow, and what the remarks say.
+#[derive(Default)]
+struct Onlooker {
+    shadow: Option<Shadow>,
+    /// Which world of the driver it was.
+    seed: Option<u64>,
+}
+
+impl Witness<PoolMachine> for Onlooker {
+    fn begins(&mut self, machine: &PoolMachine) {
+        let is_new = machine.arrivals() == 0 && machine.census().next().is_none();
+        self.shadow = is_new.then(|| Shadow::new(machine.policy().clone(), machine.latest()));
+    }
+
+    fn remark(&mut self, text: &str) {
+        if let (Some(shadow), Ok(owed)) = (&mut self.shadow, text.parse::<Owed>()) {
+            shadow.calms_down(owed);
+        }
+        self.seed = driver::remarked(text).or(self.seed);
+    }
+
+    fn before(&mut self, machine: &PoolMachine, now: Timestamp, event: &Event) -> Result<(), String> {
+        self.shadow.as_mut().map_or(Ok(()), |shadow| shadow.before(machine, now, event))
+    }
+
+    fn after(&mut self, machine: &PoolMachine, actions: &[Action]) -> Result<(), String> {
+        let Some(shadow) = &mut self.shadow else { return Ok(()) };
+        actions.iter().try_for_each(|action| shadow.perform(machine, action))?;
+        shadow.after(machine, actions)?;
+        shadow.compare_all(machine)
+    }
+
+    fn over(&mut self) -> Result<(), String> {
+        self.shadow.as_ref().map_or(Ok(()), Shadow::over)
+    }
+}
+
+/// Of the resolver there is no shadow.
+impl Witness<Resolver> for Onlooker {}
