@@ -176,3 +176,34 @@ fn every_file_that_the_readme_names_exists() {
         assert!(root().join(path).exists(), "README.adoc names {path}");
     }
 }
+
+/// The lines of a patch's hunks that the file has before it is planted.
+fn before(patch: &str) -> Vec<String> {
+    let hunks = patch.split("\n@@ ").skip(1).map(|hunk| {
+        let lines = hunk.lines().skip(1).filter(|line| !line.starts_with('+'));
+        lines.map(|line| line.get(1..).unwrap_or_default()).collect::<Vec<_>>().join("\n")
+    });
+    hunks.collect()
+}
+
+#[test]
+fn every_fault_can_be_planted_and_names_a_test_that_exists() {
+    let (mut planted, sources) = (0, sources());
+    let tests: String = sources
+        .iter()
+        .filter(|(path, _)| path.starts_with("tests/tests"))
+        .map(|(_, text)| text.as_str())
+        .collect();
+    for path in paths(".patch") {
+        let patch = fs::read_to_string(&path).expect("a patch can be read");
+        let line = |start: &str| patch.lines().find_map(|line| line.strip_prefix(start)).expect(start);
+        let file = fs::read_to_string(root().join(line("+++ b/"))).expect("the file exists");
+        for lines in before(&patch) {
+            assert!(file.contains(&lines), "{} does not fit what it is planted in:\n{lines}", path.display());
+        }
+        let test = line("Found by: ").rsplit("::").next().expect("a path of modules");
+        assert!(tests.contains(&format!("fn {test}()")), "{}: there is no test {test}", path.display());
+        planted += 1;
+    }
+    assert_eq!(planted, 12);
+}
