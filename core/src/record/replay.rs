@@ -149,7 +149,7 @@ fn replay_as<M: Recorded>(
         }
         Some(expected) if expected == replayed.events => {
             let line = lines.at;
-            witness.over().map_err(|rule| ReplayError::Breach { line, rule })?;
+            witness.over(&machine).map_err(|rule| ReplayError::Breach { line, rule })?;
             Ok(replayed)
         }
         expected => Err(ReplayError::CutOff { events: replayed.events, expected }),

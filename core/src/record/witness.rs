@@ -38,7 +38,7 @@ pub trait Witness<M: Machine> {
     /// # Errors
     ///
     /// Says what does not hold.
-    fn over(&mut self) -> Result<(), String> {
+    fn over(&mut self, _machine: &M) -> Result<(), String> {
         Ok(())
     }
 }

@@ -92,8 +92,8 @@ impl Witness<PoolMachine> for Onlooker {
         shadow.compare_all(machine)
     }
 
-    fn over(&mut self) -> Result<(), String> {
-        self.shadow.as_ref().map_or(Ok(()), Shadow::over)
+    fn over(&mut self, machine: &PoolMachine) -> Result<(), String> {
+        self.shadow.as_ref().map_or(Ok(()), |shadow| shadow.over(machine))
     }
 }
 

@@ -29,8 +29,6 @@ pub use self::driver::{recorded, walk_driver};
 use self::world::{Stage, Told, World};
 use crate::panics::contained;
 
-/// A world that has calmed down comes to its end within so many events.
-const PATIENCE: u64 = 1_000_000;
 /// Claims that must be served once the world has calmed down.
 const LAST: usize = 20;
 
@@ -132,10 +130,9 @@ fn through(seed: u64, storm: u64, told: &mut Told) -> Result<Walked, String> {
     world.audit()?;
     world.happen(Event::ShutDown)?;
     world.calm_down(None)?;
-    let patience = world.events + PATIENCE;
-    while world.events < patience && world.advance()? {}
+    while !world.shadow.waited_enough() && world.advance()? {}
     world.audit()?;
-    world.shadow.over()?;
+    world.shadow.over(&world.machine)?;
     Ok(Walked { events: world.events, granted: world.granted, served })
 }
 
@@ -148,11 +145,10 @@ fn everybody_is_served(world: &mut World<'_>) -> Result<u64, String> {
     for claimer in last {
         world.ask(claimer, Timestamp::NEVER)?;
     }
-    let patience = world.events + PATIENCE;
     let busy = |world: &World<'_>| world.claimers.iter().any(|of| of.stage != Stage::Away);
     while busy(world) {
-        if world.events > patience || !world.advance()? {
-            world.shadow.over()?;
+        if world.shadow.waited_enough() || !world.advance()? {
+            world.shadow.over(&world.machine)?;
             return Err("embedder: a claimer is not done and does not wait".to_owned());
         }
     }

@@ -49,6 +49,8 @@ pub struct Shadow {
     slots_before: usize,
     without_before: usize,
     owed: Option<Owed>,
+    /// Events since then.
+    calm_for: u64,
     /// Claims that came since then, and wait without end.
     endless: BTreeSet<ClaimId>,
 }
@@ -82,6 +84,7 @@ impl Shadow {
             slots_before: 0,
             without_before: 0,
             owed: None,
+            calm_for: 0,
             endless: BTreeSet::new(),
         }
     }
@@ -124,6 +127,7 @@ impl Shadow {
     pub fn before(&mut self, machine: &PoolMachine, now: Timestamp, event: &Event) -> Result<(), String> {
         self.now = self.now.max(now);
         self.is_due = machine.deadline().is_some_and(|at| at <= self.now);
+        self.calm_for += 1;
         self.touched.clear();
         self.ending = None;
         self.is_ending = *event == Event::ShutDown;

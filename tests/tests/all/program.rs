@@ -58,6 +58,17 @@ fn a_log_that_differs_is_shown_and_ends_with_1() {
 }
 
 #[test]
+fn a_log_in_which_a_rule_is_broken_is_shown_and_ends_with_1() {
+    let folder = folder("broken");
+    let other = story().replacen("\n0 backends", "\n0 resume c0\n0 backends", 1);
+    fs::write(folder.join("broken.log"), other).expect("it can be written");
+    let ended = sim(&folder, &["replay", "broken.log"]);
+    assert_eq!(ended.code, Some(1));
+    let rule = "after the event in line 3: embedder: c0 resumes without having been revoked";
+    assert!(ended.out.starts_with(rule) && ended.out.ends_with("\"violations\":1}\n"), "{}", ended.out);
+}
+
+#[test]
 fn what_cannot_be_carried_out_ends_with_2_and_says_why() {
     let folder = folder("refused");
     fs::write(folder.join("foreign.log"), "hello\n").expect("it can be written");

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use qorb_core::Timestamp;
-use qorb_core::pool::ClaimId;
+use qorb_core::pool::{ClaimId, PoolMachine};
+use qorb_core::{Machine as _, Timestamp};
 
 use super::{Shadow, ensure};
+
+/// A world that has calmed down comes to its end within so many events.
+const PATIENCE: u64 = 1_000_000;
 
 /// What a machine owes in a world that has calmed down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,15 +52,23 @@ impl Shadow {
     /// The world calms down now.
     pub fn calms_down(&mut self, owed: Owed) {
         self.owed = Some(owed);
+        self.calm_for = 0;
     }
 
-    /// What has to be true once nothing more happens.
+    /// Whether the world has been calm for so long that nothing is owed any longer.
+    #[must_use]
+    pub fn waited_enough(&self) -> bool {
+        self.calm_for > PATIENCE
+    }
+
+    /// What has to be true once nothing more happens, or for long enough nothing else did.
     ///
     /// # Errors
     ///
     /// Says what the machine still owes.
-    pub fn over(&self) -> Result<(), String> {
-        match self.owed {
+    pub fn over(&self, machine: &PoolMachine) -> Result<(), String> {
+        let goes_on = machine.deadline().is_some() && !self.waited_enough();
+        match self.owed.filter(|_| !goes_on) {
             None => Ok(()),
             Some(owed @ (Owed::ByAll | Owed::ByOne)) => {
                 let without = self.without();
