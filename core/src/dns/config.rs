@@ -1,5 +1,6 @@
 //! What can be set about a resolver, with the defaults, and what is refused.
 
+use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
 
@@ -12,7 +13,10 @@ use super::note::Kind;
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "record", serde(default, deny_unknown_fields))]
 pub struct Config {
-    /// How many servers are asked at the same time. Default 5.
+    /// The name of a service whose backends are DNS servers: they are found through the bootstrap servers, and
+    /// asked beside these for as long as they are found. Default `None`.
+    pub resolver_service: Option<String>,
+    /// How many servers are asked for one name at the same time. Default 5.
     pub max_dns_concurrency: usize,
     /// The longest time between two rounds, however long the records live. Default 60 s.
     pub query_interval: Duration,
@@ -35,6 +39,10 @@ pub struct Config {
     /// After how many rounds in a row, in which every server that answered knew no records, the empty
     /// set is published. Default 2; 0 counts as 1.
     pub negative_confirmations: u32,
+    /// How long a backend stays that no server names any more while others are named: for servers whose answers
+    /// are random parts of the set (Consul). It goes at the end of the first round after that, and at
+    /// once where the set becomes empty. Default zero.
+    pub removal_hold: Duration,
     /// Which addresses to ask for. Default [`Addresses::Both`].
     pub addresses: Addresses,
     /// The UDP payload size advertised by EDNS (RFC 6891), at least 512; `None` asks without EDNS.
@@ -48,9 +56,13 @@ pub struct Config {
     /// and port. Default 1024.
     pub max_targets: usize,
     /// The most backends published: the best by priority, then name and address. As many addresses are
-    /// used of each target and family. Default 1024.
+    /// used of each target and family; and of targets that come after as many addresses of better
+    /// ones, none. Default 1024.
     pub max_backends: usize,
-    /// How many questions may be under way at one server, 4096 at most. Default 16.
+    /// The most servers that `resolver_service` may lead to: the best by priority, weight, name and address.
+    /// Default 16.
+    pub max_dns_servers: usize,
+    /// How many questions for one name may be under way at one server, 4096 at most. Default 16.
     pub max_inflight_per_server: usize,
     /// The next round is up to this many per cent later than due, never earlier: asking before the
     /// records have expired gets the same cached answer. At most 100. Default 10.
@@ -103,6 +115,7 @@ pub enum Transport {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            resolver_service: None,
             max_dns_concurrency: 5,
             query_interval: Duration::from_secs(60),
             query_retry_if_no_records_found: Duration::from_secs(10),
@@ -112,12 +125,14 @@ impl Default for Config {
             min_query_interval: Duration::from_secs(5),
             stale: StalePolicy::KeepForever,
             negative_confirmations: 2,
+            removal_hold: Duration::ZERO,
             addresses: Addresses::Both,
             edns_payload: Some(1232),
             trust_additional: true,
             transport: Transport::UdpThenTcp,
             max_targets: 1024,
             max_backends: 1024,
+            max_dns_servers: 16,
             max_inflight_per_server: 16,
             jitter_percent: 10,
         }
@@ -138,6 +153,7 @@ impl Config {
             ("max_dns_concurrency", self.max_dns_concurrency),
             ("max_targets", self.max_targets),
             ("max_backends", self.max_backends),
+            ("max_dns_servers", self.max_dns_servers),
             ("max_inflight_per_server", self.max_inflight_per_server),
         ];
         let zero_span = spans.into_iter().find(|(_, span)| span.is_zero()).map(|(field, _)| field);

@@ -8,16 +8,20 @@ use super::config::{Config, Transport};
 use super::event::{Action, QueryId};
 use super::ids::Sockets;
 use super::note::{Channel, Failure, Mismatch, Note, Question};
+use super::server::PlainServers;
 use super::stream::{Frames, frame};
 use super::wire::{self, Asked, Header, Message, Name, rcode};
 use crate::dns::note::{Answer, Kind};
 use crate::time::Timestamp;
 
 /// How often a question is sent by datagram (RFC 1035 §4.2.1, RFC 1536 §1).
-const ATTEMPTS: u8 = 3;
+pub(super) const ATTEMPTS: u8 = 3;
 
 /// The attempt from which on EDNS is left out: something on the way may drop what has it (RFC 6891 §6.2.6).
 const PLAIN_ATTEMPT: u8 = 3;
+
+/// After so many datagrams that answer something else somebody may be guessing: a stream is harder to forge.
+const MAX_FOREIGN_DATAGRAMS: u8 = 100;
 
 /// How many messages that answer something else are read from one stream. It was opened for one question.
 const MAX_FOREIGN_FRAMES: u8 = 16;
@@ -31,14 +35,30 @@ pub(super) enum Subject {
     Target(Name, Kind),
 }
 
+/// What a question's answer leads to in the end.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) enum Sought {
+    /// The backends of the service.
+    Backends,
+    /// DNS servers to ask for them.
+    Servers,
+}
+
 /// Who waits at a socket.
-pub(super) type Owner = (SocketAddr, Subject);
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Owner {
+    pub(super) sought: Sought,
+    pub(super) server: SocketAddr,
+    pub(super) subject: Subject,
+}
 
 /// Everything outside of an exchange that it works with.
 #[derive(Debug)]
 pub(super) struct Outside<'a> {
+    pub(super) sought: Sought,
     pub(super) config: &'a Config,
     pub(super) sockets: &'a mut Sockets<Owner>,
+    pub(super) plain: &'a mut PlainServers,
     pub(super) now: Timestamp,
     pub(super) out: &'a mut Vec<Action>,
 }
@@ -62,6 +82,10 @@ pub(super) struct Exchange {
     pub(super) question: Question,
     /// The payload size advertised with EDNS; none where the server is asked without.
     pub(super) payload: Option<u16>,
+    /// How many datagrams it may take.
+    pub(super) attempts: u8,
+    /// How many datagrams answered something else.
+    foreign: u8,
     pub(super) stage: Stage,
 }
 
@@ -111,9 +135,10 @@ impl Exchange {
         owner: Owner,
         question: Question,
         payload: Option<u16>,
+        attempts: u8,
         outside: &mut Outside<'_>,
     ) -> Self {
-        let mut exchange = Self { owner, question, payload, stage: Stage::Over };
+        let mut exchange = Self { owner, question, payload, attempts, foreign: 0, stage: Stage::Over };
         match outside.config.transport {
             Transport::UdpThenTcp => {
                 let due = outside.now.after(outside.config.patience(1));
@@ -144,7 +169,7 @@ impl Exchange {
         if *due > outside.now {
             return Progress::Waiting;
         }
-        if sent == ATTEMPTS {
+        if sent == self.attempts {
             return self.fail(Failure::Timeout, outside);
         }
         let attempt = self.send_datagram(sent + 1, outside);
@@ -165,7 +190,7 @@ impl Exchange {
             return ignore(query, Mismatch::Closed, outside);
         };
         match relevance(bytes, attempt.id, &self.question) {
-            Relevance::None(why) => ignore(query, why, outside),
+            Relevance::None(why) => self.pass_over(&attempt, why, outside),
             Relevance::Answer(header) if is_cut(&header) => {
                 self.note_truncated(&attempt, outside);
                 self.close(outside);
@@ -174,6 +199,18 @@ impl Exchange {
             }
             Relevance::Answer(header) => self.take(&attempt, &header, bytes, outside),
         }
+    }
+
+    /// A datagram answers something else. Whoever guesses at ids gets only so many guesses (RFC 5452 §9.3).
+    fn pass_over(&mut self, attempt: &Attempt, why: Mismatch, outside: &mut Outside<'_>) -> Progress {
+        self.foreign += 1;
+        let progress = ignore(attempt.query, why, outside);
+        if self.foreign == MAX_FOREIGN_DATAGRAMS {
+            outside.note(Note::Flooded { server: self.owner.server, question: self.question.clone() });
+            self.close(outside);
+            self.open_stream(attempt.number, outside);
+        }
+        progress
     }
 
     /// The stream is open: the length and the message go out in one write (RFC 7766 §8).
@@ -223,7 +260,7 @@ impl Exchange {
         match &mut self.stage {
             Stage::Datagrams { open, sent, .. } => {
                 open.retain(|attempt| attempt.query != query);
-                if open.is_empty() && *sent == ATTEMPTS {
+                if open.is_empty() && *sent == self.attempts {
                     return self.fail(Failure::Unreachable, outside);
                 }
                 Progress::Waiting
@@ -300,13 +337,13 @@ impl Exchange {
         let payload = self.payload.filter(|_| number < PLAIN_ATTEMPT);
         let attempt = self.attempt(number, payload, Channel::Datagram, outside);
         let message = wire::encode_query(attempt.id, &self.question, payload);
-        outside.out.push(Action::Ask { query: attempt.query, server: self.owner.0, message });
+        outside.out.push(Action::Ask { query: attempt.query, server: self.owner.server, message });
         attempt
     }
 
     fn open_stream(&mut self, number: u8, outside: &mut Outside<'_>) {
         let attempt = self.attempt(number, self.payload, Channel::Stream, outside);
-        outside.out.push(Action::OpenStream { query: attempt.query, server: self.owner.0 });
+        outside.out.push(Action::OpenStream { query: attempt.query, server: self.owner.server });
         self.stage = Stage::Opening(attempt);
     }
 
@@ -317,7 +354,7 @@ impl Exchange {
         channel: Channel,
         outside: &mut Outside<'_>,
     ) -> Attempt {
-        let server = self.owner.0;
+        let server = self.owner.server;
         let (query, id) = outside.sockets.open(server, self.owner.clone());
         let question = self.question.clone();
         outside.note(Note::Asked { query, server, question, channel, attempt: number });
@@ -328,7 +365,7 @@ impl Exchange {
         let took = outside.now.since(attempt.at);
         outside.note(Note::Answered {
             query: attempt.query,
-            server: self.owner.0,
+            server: self.owner.server,
             question: self.question.clone(),
             answer: Answer::Truncated,
             took,

@@ -4,8 +4,10 @@
 //! comes at no other times: what is due between two of them happens at the later one. Socket numbers
 //! and message ids are only names, and so is when an attempt was sent, which nothing but a note tells. What the
 //! numbers of rounds and of failures decide is in which order servers are asked, which is no matter where all are
-//! asked together; beyond that, failures only make a pause longer, and the pause is left in. What a server's last
-//! verdict was is told to people alone, and dice that decide about no jitter decide about nothing.
+//! asked together; beyond that, failures make a pause longer and bring on the probes, and both are left in. What a
+//! server's last verdict was is told to people alone, and dice that decide about no jitter decide about nothing. How
+//! many datagrams answered something else decides after a hundred of them, and then for a stream, as a cut answer
+//! does: an embedder that brings a few is told enough.
 
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
@@ -14,8 +16,9 @@ use super::config::StalePolicy;
 use super::exchange::{Exchange, Stage};
 use super::lookup::{Lookup, Phase, Task};
 use super::published::Published;
-use super::resolver::{Activity, Resolver};
+use super::resolver::Resolver;
 use super::round::Round;
+use super::search::Activity;
 use super::server::{Server, Verdict, backoff};
 use super::view::View;
 use crate::digest::Digest;
@@ -51,12 +54,13 @@ impl Resolver {
     /// differ in what is left out do not behave alike then.
     #[must_use]
     pub fn likeness(&self, step: Duration) -> u128 {
-        let config = &self.config;
-        assert!(config.max_dns_concurrency >= self.servers.len(), "all servers are asked together");
+        let (config, search) = (&self.config, &self.backends);
+        assert!(self.discovery.is_none(), "all servers are known");
+        assert!(config.max_dns_concurrency >= search.servers.len(), "all servers are asked together");
         assert_eq!(config.jitter_percent, 0, "rounds begin when they are due");
         let clock = Clock { now: self.now, step: nanos(step) };
         let mut digest = Digest::EMPTY;
-        match &self.activity {
+        match &search.activity {
             Activity::Resting { earliest, next } => {
                 digest.push(1);
                 digest.push(clock.left(*earliest));
@@ -68,17 +72,22 @@ impl Resolver {
             }
             Activity::Ended => return digest.finish(),
         }
-        for server in self.servers.values() {
+        for (address, server) in &search.servers {
             server.describe(clock, &mut digest);
+            digest.push(clock.left(self.plain.until(*address)));
         }
         let longest = config.query_interval.max(config.query_retry_if_no_records_found);
-        digest.push(clock.steps(backoff(self.fruitless.saturating_add(1)).min(longest)));
-        digest.push(self.denials.min(config.negative_confirmations).into());
-        match &self.published {
+        digest.push(clock.steps(backoff(search.fruitless.saturating_add(1)).min(longest)));
+        digest.push(search.denials.min(config.negative_confirmations).into());
+        match &search.published {
             Published::Nothing => digest.push(0),
-            Published::Set { backends, confirmed, freshness } => {
+            Published::Set { backends, confirmed, freshness, vanished } => {
                 digest.push(1 + *freshness as u64);
                 push(&mut digest, backends);
+                for (backend, since) in vanished {
+                    push(&mut digest, backend);
+                    digest.push(clock.left(since.after(config.removal_hold)));
+                }
                 if let StalePolicy::KeepFor(span) = config.stale {
                     digest.push(clock.left(confirmed.after(span)));
                 }
@@ -135,6 +144,7 @@ impl Exchange {
     fn describe(&self, clock: Clock, digest: &mut Digest) {
         push(digest, &self.question);
         push(digest, &self.payload);
+        digest.push(self.attempts.into());
         match &self.stage {
             Stage::Datagrams { open, sent, due } => {
                 digest.push(clock.left(*due) << 8 | u64::from(*sent));
@@ -174,7 +184,7 @@ impl Server {
         }
         digest.push(clock.left(self.lapses_at()));
         digest.push(clock.left(self.rests_until));
-        digest.push(clock.left(self.plain_until));
+        digest.push(self.failures_to_probe().into());
     }
 }
 

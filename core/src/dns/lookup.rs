@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::answer::{self, Doubts, Reading, Targets};
 use super::config::Config;
-use super::exchange::{Exchange, Outside, Progress, Subject};
+use super::exchange::{ATTEMPTS, Exchange, Outside, Owner, Progress, Subject};
 use super::note::{Failure, Kind, Note, Question, Unusable};
 use super::server::{Server, Verdict};
 use super::view::{Known, View};
@@ -130,7 +130,7 @@ impl Lookup {
         let gain = match event(&mut task.exchange, bench.outside) {
             Progress::Waiting => Gain::Nothing,
             Progress::EdnsRefused => {
-                bench.server.refused_edns(bench.outside.now);
+                bench.outside.plain.refused(self.server, bench.outside.now);
                 bench.outside.note(Note::EdnsRefused { server: self.server });
                 Gain::Nothing
             }
@@ -210,6 +210,7 @@ impl Lookup {
                 self.note_dropped(&doubts, bench);
                 let excess = self.take_addresses(target.clone(), *kind, found, ttl, bench);
                 self.note_excess(Unusable::TooManyAddresses, excess, bench);
+                self.forget_excess(bench);
                 Gain::Target(target.clone())
             }
             (Reading::Addresses { .. }, Subject::Service) => Gain::Nothing,
@@ -243,6 +244,7 @@ impl Lookup {
         let learnt = targets_to_ask(&bench.server.view, &came_along, config, now);
         learnt.used_until.into_iter().for_each(|until| self.refresh_by(until));
         self.waiting = learnt.missing;
+        self.forget_excess(bench);
         Gain::Anything
     }
 
@@ -263,6 +265,22 @@ impl Lookup {
         let found = found.into_iter().take(config.max_backends).collect();
         bench.server.view.catalogue_mut().learn(target, kind, Known { found, until });
         excess
+    }
+
+    /// Forgets addresses of which there are more, and better ones, than can be published.
+    ///
+    /// What is asked anew is left alone until that has an answer: else what is forgotten would depend on which
+    /// answer comes first.
+    fn forget_excess(&self, bench: &mut Bench<'_, '_>) {
+        let max = bench.outside.config.max_backends;
+        let View::Targets(catalogue) = &mut bench.server.view else { return };
+        if catalogue.known_addresses() <= max {
+            return;
+        }
+        let open: BTreeSet<&Subject> = self.under_way.keys().chain(&self.waiting).collect();
+        let excess = catalogue
+            .forget_beyond(max, |target, kind| open.contains(&Subject::Target(target.clone(), kind)));
+        self.note_excess(Unusable::TooManyAddresses, excess, bench);
     }
 
     fn take_absence(&mut self, view: View, verdict: Verdict, bench: &mut Bench<'_, '_>) -> Gain {
@@ -303,6 +321,7 @@ impl Lookup {
         }
         let Phase::Addresses { refresh, unanswered } = self.phase else { return };
         if self.under_way.is_empty() {
+            self.forget_excess(bench);
             let verdict = match (bench.server.view.is_positive(), unanswered) {
                 (true, _) => Verdict::Positive { refresh },
                 (false, 0) => Verdict::Negative,
@@ -320,9 +339,14 @@ impl Lookup {
         ttl: Duration,
         bench: &mut Bench<'_, '_>,
     ) {
-        let payload = bench.server.payload(bench.outside.config, bench.outside.now);
-        let owner = (self.server, subject.clone());
-        let exchange = Exchange::start(owner, question, payload, bench.outside);
+        // What probes a server is what anybody can answer: whether it is there matters now, not how well it knows
+        // the protocol.
+        let is_probe = subject == Subject::Service && bench.server.is_probed();
+        let outside = &mut *bench.outside;
+        let payload = outside.plain.payload(self.server, outside.config, outside.now);
+        let (payload, attempts) = if is_probe { (None, 1) } else { (payload, ATTEMPTS) };
+        let owner = Owner { sought: outside.sought, server: self.server, subject: subject.clone() };
+        let exchange = Exchange::start(owner, question, payload, attempts, outside);
         self.under_way.insert(subject, Task { exchange, followed, ttl });
     }
 

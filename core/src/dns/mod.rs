@@ -3,7 +3,8 @@
 //! It keeps a pool alive when DNS is slow, wrong, partial or gone: whatever happens, the last good set
 //! stays until somebody says otherwise. The cast, from the outside in:
 //!
-//! - [`Resolver`] (`resolver`) decides when rounds run and what is `published`.
+//! - [`Resolver`] (`resolver`) is two searches at most: for the backends, and for servers to ask.
+//! - `search` decides when the rounds for one name run and what is `published`.
 //! - `round` is one pass over all servers; `server` is one of them and what it last said, its `view`.
 //! - `lookup` is one server's part in a round: the SRV question, then the addresses.
 //! - `exchange` is one question to one server: up to three datagrams, perhaps a `stream`.
@@ -25,6 +26,7 @@ mod published;
 mod record;
 mod resolver;
 mod round;
+mod search;
 mod server;
 mod stream;
 #[cfg(feature = "record")]
@@ -38,4 +40,4 @@ pub use note::{Answer, Channel, Failure, Kind, Mismatch, Note, Question, Unusabl
 #[cfg(feature = "record")]
 pub use record::Beginning;
 pub use resolver::Resolver;
-pub use server::{Opinion, ServerStatus, Verdict};
+pub use server::{Opinion, Origin, ServerStatus, Verdict};

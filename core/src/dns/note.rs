@@ -1,5 +1,6 @@
 //! What a resolver tells about itself: facts for logs, probes and metrics, none of them a request.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::net::SocketAddr;
@@ -86,6 +87,31 @@ pub enum Note {
         /// Why.
         why: Unusable,
     },
+    /// So many messages answered something else that somebody may be guessing; the question is asked again over a
+    /// stream (RFC 5452 §9.3).
+    Flooded {
+        /// Whom the question went to.
+        server: SocketAddr,
+        /// What was asked.
+        question: Question,
+    },
+    /// A server was discovered. It is asked from now on.
+    ServerAppointed {
+        /// Which.
+        server: SocketAddr,
+    },
+    /// A server is not among those discovered any more. It and what it said are forgotten.
+    ServerDismissed {
+        /// Which.
+        server: SocketAddr,
+    },
+    /// More servers were discovered than `max_dns_servers`: the best are asked.
+    ServersLeftOut {
+        /// How many are not.
+        servers: usize,
+    },
+    /// A fact about the search for servers: not of the service, but of `resolver_service`.
+    Discovery(Box<Note>),
     /// More backends than `max_backends`: the best were kept.
     LeftOut {
         /// How many are left out, at least: servers may name different ones.
@@ -221,7 +247,8 @@ pub enum Unusable {
     LinkLocal,
     /// More targets, each port of a name counted, than `max_targets`.
     TooManyTargets,
-    /// More addresses of one target and family than `max_backends`.
+    /// More addresses of one target and family than `max_backends`, or addresses of targets that come after
+    /// as many of better ones.
     TooManyAddresses,
 }
 

@@ -1,19 +1,18 @@
-//! The machine itself: when rounds run, and what is published.
+//! The machine itself: the search for the backends, and the one for the servers to ask, if that is wanted.
 
-use alloc::collections::BTreeMap;
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::net::SocketAddr;
 
-use super::config::{Config, ConfigError, StalePolicy};
+use super::config::{Config, ConfigError};
 use super::event::{Action, Event, QueryId};
-use super::exchange::{Exchange, Outside, Owner, Progress};
+use super::exchange::{Exchange, Outside, Owner, Progress, Sought};
 use super::ids::Sockets;
-use super::lookup::{Bench, Gain, Lookup};
-use super::note::{Failure, Mismatch, Note};
-use super::published::Published;
-use super::round::{Outcome, Round, pause};
-use super::server::{Server, ServerStatus, Verdict};
-use super::view::{View, add_missing, union};
+use super::note::{Mismatch, Note};
+use super::search::{Activity, Search};
+use super::server::{PlainServers, ServerStatus};
 use super::wire::{Name, normalize};
 use crate::backend::Backend;
 use crate::dice::Dice;
@@ -26,36 +25,13 @@ use crate::time::Timestamp;
 /// somebody answered. Whatever goes wrong, the last set stays. The first [`Event::Tick`] starts the first round.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Resolver {
-    service: Name,
     pub(super) config: Config,
-    pub(super) servers: BTreeMap<SocketAddr, Server>,
     sockets: Sockets<Owner>,
-    dice: Dice,
+    pub(super) plain: PlainServers,
     pub(super) now: Timestamp,
-    pub(super) activity: Activity,
-    rounds: u64,
-    /// Rounds in a row without an answer.
-    pub(super) fruitless: u32,
-    /// Rounds in a row in which every server that answered denied that there are backends.
-    pub(super) denials: u32,
-    pub(super) published: Published,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Activity {
-    Resting { earliest: Timestamp, next: Timestamp },
-    Asking(Round),
-    Ended,
-}
-
-impl Activity {
-    /// Whether the round under way has the service's answer from this server.
-    fn has_heard(&self, server: SocketAddr) -> bool {
-        match self {
-            Self::Asking(round) => round.has_heard(server),
-            Self::Resting { .. } | Self::Ended => false,
-        }
-    }
+    pub(super) backends: Search,
+    /// Asks the bootstrap servers alone. Its set are servers.
+    pub(super) discovery: Option<Search>,
 }
 
 impl Resolver {
@@ -74,84 +50,77 @@ impl Resolver {
         seed: [u8; 32],
         now: Timestamp,
     ) -> Result<Self, ConfigError> {
-        if service.is_empty() || service == "." {
-            return Err(ConfigError::EmptyName);
-        }
-        let service = normalize(service).ok_or(ConfigError::InvalidName)?;
+        let service = searchable(service)?;
+        let servers = config.resolver_service.as_deref().map(searchable).transpose()?;
         if bootstrap.is_empty() {
             return Err(ConfigError::NoServer);
         }
         config.check()?;
+        let bootstrap: Vec<SocketAddr> = bootstrap.iter().copied().map(plain_form).collect();
         let (first, _) = seed.split_first_chunk().expect("32 bytes hold 8");
+        let dice = Dice::Seeded(u64::from_le_bytes(*first));
+        let discovery = servers.map(|name| Search::new(name, &bootstrap, dice.fork(1), now));
         Ok(Self {
-            service,
             config,
-            servers: bootstrap.iter().map(|address| (*address, Server::new())).collect(),
             sockets: Sockets::new(seed),
-            dice: Dice::Seeded(u64::from_le_bytes(*first)).fork(0),
+            plain: PlainServers::default(),
             now,
-            activity: Activity::Resting { earliest: now, next: now },
-            rounds: 0,
-            fruitless: 0,
-            denials: 0,
-            published: Published::Nothing,
+            backends: Search::new(service, &bootstrap, dice.fork(0), now),
+            discovery,
         })
     }
 
     /// The name asked for: lower case, fully qualified.
     #[must_use]
     pub fn service(&self) -> &str {
-        &self.service
+        &self.backends.name
     }
 
-    /// What is known of each server, by address.
+    /// What is known of each server that is asked for the service, by address.
     pub fn servers(&self) -> impl Iterator<Item = ServerStatus> {
-        self.servers.iter().map(|(address, server)| server.status(*address, self.now))
+        self.backends.servers.iter().map(|(address, server)| server.status(*address, self.now))
     }
 
     /// The latest set published, sorted by identity; empty before the first.
     #[must_use]
     pub fn set(&self) -> &[Backend] {
-        self.published.set()
+        self.backends.published.set()
     }
 
     /// When the published set was last confirmed, if nobody confirms it any more.
     #[must_use]
     pub fn stale_since(&self) -> Option<Timestamp> {
-        self.published.stale_since()
+        self.backends.published.stale_since()
     }
 
     /// When the next round starts; `None` while one is under way, and after the end.
     #[must_use]
     pub fn next_round(&self) -> Option<Timestamp> {
-        match &self.activity {
+        match &self.backends.activity {
             Activity::Resting { next, .. } => Some(*next),
             Activity::Asking(_) | Activity::Ended => None,
         }
     }
 
-    /// Starts the round, fires the attempts and ends the lookups that are due.
+    /// Does what is due.
     fn fire(&mut self, out: &mut Vec<Action>) {
-        self.expire(out);
-        match &mut self.activity {
-            Activity::Resting { next, .. } if *next <= self.now => self.start_round(out),
-            Activity::Resting { .. } | Activity::Ended => {}
-            Activity::Asking(round) => {
-                let now = self.now;
-                let mut outside = Outside { config: &self.config, sockets: &mut self.sockets, now, out };
-                for (address, lookup) in round.lookups.iter_mut().filter(|(_, lookup)| lookup.due() <= now) {
-                    let server = self.servers.get_mut(address).expect("a lookup's server is known");
-                    lookup.fire(&mut Bench { server, outside: &mut outside });
-                }
-            }
-        }
+        self.step(Sought::Servers, out, Search::fire);
+        self.step(Sought::Backends, out, Search::fire);
     }
 
-    /// Applies the event, and publishes at once what it adds.
+    fn settle(&mut self, out: &mut Vec<Action>) {
+        self.step(Sought::Servers, out, Search::settle);
+        self.step(Sought::Backends, out, Search::settle);
+    }
+
+    /// Applies the event.
     fn apply(&mut self, event: Event, out: &mut Vec<Action>) {
         match event {
             Event::Tick | Event::ShutDown => {}
-            Event::ResolveNow => self.hurry(),
+            Event::ResolveNow => {
+                self.step(Sought::Servers, out, |search, outside| search.hurry(outside.now));
+                self.step(Sought::Backends, out, |search, outside| search.hurry(outside.now));
+            }
             Event::Datagram(query, bytes) => {
                 self.deliver(query, out, |exchange, outside| exchange.datagram(query, &bytes, outside));
             }
@@ -177,179 +146,65 @@ impl Resolver {
         out: &mut Vec<Action>,
         event: impl FnOnce(&mut Exchange, &mut Outside<'_>) -> Progress,
     ) {
-        let owner = self.sockets.owner(query).cloned();
-        let (Some((address, subject)), Activity::Asking(round)) = (owner, &mut self.activity) else {
-            out.push(Action::Note(Note::Ignored { query, why: Mismatch::Closed }));
-            return;
+        let Some(owner) = self.sockets.owner(query).cloned() else {
+            return out.push(Action::Note(Note::Ignored { query, why: Mismatch::Closed }));
         };
-        let lookup = round.lookups.get_mut(&address).expect("an open socket belongs to a lookup");
-        let server = self.servers.get_mut(&address).expect("a lookup's server is known");
-        let mut outside = Outside { config: &self.config, sockets: &mut self.sockets, now: self.now, out };
-        let gain = lookup.with(&subject, &mut Bench { server, outside: &mut outside }, event);
-        self.add(address, &gain, out);
+        self.step(owner.sought, out, |search, outside| search.deliver(&owner, outside, event));
     }
 
-    /// A hint that the set is of no use: the next round comes as soon as it may.
-    fn hurry(&mut self) {
-        if let Activity::Resting { earliest, next } = &mut self.activity {
-            *next = (*earliest).max(self.now).min(*next);
-        }
-    }
-
-    /// Goes on with the round as far as it goes without the world.
-    fn settle(&mut self, out: &mut Vec<Action>) {
-        if let Activity::Resting { next, .. } = self.activity
-            && next <= self.now
-        {
-            self.start_round(out);
-        }
-        let Activity::Asking(round) = &mut self.activity else { return };
-        while let Some((address, verdict)) = round.finished() {
-            let server = self.servers.get_mut(&address).expect("a lookup's server is known");
-            server.conclude(verdict, self.config.query_interval, self.now);
-            match verdict {
-                Verdict::Positive { .. } | Verdict::NotOffered | Verdict::Negative => {}
-                Verdict::Refused => out.push(failed(address, Failure::Refused, server)),
-                Verdict::Failed(why) => out.push(failed(address, why, server)),
+    /// Lets one of the searches act. What the one for servers finds is for the other one, not for users.
+    fn step(
+        &mut self,
+        sought: Sought,
+        out: &mut Vec<Action>,
+        act: impl FnOnce(&mut Search, &mut Outside<'_>),
+    ) {
+        let (config, sockets, plain, now) = (&self.config, &mut self.sockets, &mut self.plain, self.now);
+        let search = match (sought, &mut self.discovery) {
+            (Sought::Backends, _) => {
+                return act(&mut self.backends, &mut Outside { sought, config, sockets, plain, now, out });
             }
-        }
-        let mut outside = Outside { config: &self.config, sockets: &mut self.sockets, now: self.now, out };
-        while let Some(address) = round.next(self.config.max_dns_concurrency) {
-            let server = self.servers.get_mut(&address).expect("a round asks known servers");
-            let lookup = Lookup::start(address, &self.service, &mut Bench { server, outside: &mut outside });
-            round.lookups.insert(address, lookup);
-        }
-        if round.is_over() {
-            self.end_round(out);
-        }
-    }
-
-    fn start_round(&mut self, out: &mut Vec<Action>) {
-        self.rounds += 1;
-        let round = Round::new(self.rounds, &self.servers, self.now);
-        out.push(Action::Note(Note::RoundStarted { round: round.number, servers: round.planned() }));
-        self.activity = Activity::Asking(round);
-    }
-
-    /// Publishes what the round comes to, and decides when the next one starts.
-    fn end_round(&mut self, out: &mut Vec<Action>) {
-        let Activity::Asking(round) = &self.activity else { return };
-        let (number, outcome, tally) = (round.number, round.outcome(), round.tally());
-        match outcome {
-            Outcome::Positive { .. } => {
-                self.fruitless = 0;
-                self.denials = 0;
-                self.lapse(out);
-                self.publish_union(out);
-            }
-            Outcome::Negative { is_decided } => {
-                self.fruitless = 0;
-                self.accept_denial(is_decided, out);
-            }
-            Outcome::Failed => {
-                self.fruitless = self.fruitless.saturating_add(1);
-                self.denials = 0;
-            }
-        }
-        match outcome {
-            Outcome::Positive { .. } => self.published.confirm(self.now),
-            Outcome::Negative { .. } | Outcome::Failed => self.published.doubt(out),
-        }
-        let is_first = self.published.is_nothing();
-        let pause = pause(outcome, self.fruitless, is_first, self.now, &self.config);
-        let next = self.now.after(pause).after(self.dice.up_to(self.config.jitter(pause)));
-        self.activity = Activity::Resting { earliest: self.now.after(self.config.floor()), next };
-        out.push(Action::Note(Note::RoundEnded {
-            round: number,
-            positive: tally.positive,
-            negative: tally.negative,
-            failed: tally.failed,
-            next,
-        }));
-        self.expire(out);
-    }
-
-    /// Every server that answered denies. What another one said before still counts; the last set is given up
-    /// only when that was said often enough, or decidedly.
-    fn accept_denial(&mut self, is_decided: bool, out: &mut Vec<Action>) {
-        if self.servers.values().any(|server| server.view.is_positive()) {
-            self.denials = 0;
-            return self.publish_union(out);
-        }
-        self.denials = self.denials.saturating_add(1);
-        if is_decided || self.denials >= self.config.negative_confirmations {
-            self.published.replace(Vec::new(), self.now, out);
-        }
-    }
-
-    fn lapse(&mut self, out: &mut Vec<Action>) {
-        for (address, server) in &mut self.servers {
-            if server.lapse(self.now) {
-                out.push(Action::Note(Note::Lapsed { server: *address }));
-            }
-        }
-    }
-
-    /// When the stale set is given up: not while the round has backends, for it ends by confirming them.
-    fn expiry(&self) -> Timestamp {
-        match (self.config.stale, self.stale_since()) {
-            (StalePolicy::KeepFor(span), Some(since)) if !self.has_heard_of_backends() => since.after(span),
-            (StalePolicy::KeepFor(_) | StalePolicy::KeepForever, _) => Timestamp::NEVER,
-        }
-    }
-
-    fn has_heard_of_backends(&self) -> bool {
-        let mut servers = self.servers.iter();
-        servers.any(|(address, server)| self.activity.has_heard(*address) && server.view.is_positive())
-    }
-
-    /// Gives the stale set up, and with it what servers once said.
-    fn expire(&mut self, out: &mut Vec<Action>) {
-        if self.now < self.expiry() {
-            return;
-        }
-        for (address, server) in &mut self.servers {
-            if !self.activity.has_heard(*address) {
-                server.view = View::Unknown;
-            }
-        }
-        self.published.replace(Vec::new(), self.now, out);
-    }
-
-    /// Publishes what a server's answer adds, whatever the others still have to say.
-    fn add(&mut self, address: SocketAddr, gain: &Gain, out: &mut Vec<Action>) {
-        let known = self.servers.get(&address).and_then(|server| server.view.catalogue());
-        // Most events add nothing, and a copy of the set is dear.
-        let Some(catalogue) = known.filter(|_| *gain != Gain::Nothing) else { return };
-        let max = self.config.max_backends;
-        let mut set = self.set().to_vec();
-        let has_grown = match gain {
-            Gain::Nothing => false,
-            Gain::Target(target) => add_missing(&mut set, catalogue.backends_of(target), max),
-            Gain::Anything => add_missing(&mut set, catalogue.backends(), max),
+            (Sought::Servers, None) => return,
+            (Sought::Servers, Some(search)) => search,
         };
-        if has_grown {
-            self.published.replace(set, self.now, out);
+        let mut said = Vec::new();
+        act(search, &mut Outside { sought, config, sockets, plain, now, out: &mut said });
+        for action in said {
+            match action {
+                Action::Resolved(found) => self.appoint(found, out),
+                Action::Note(note) => out.push(Action::Note(Note::Discovery(Box::new(note)))),
+                other @ (Action::Ask { .. }
+                | Action::OpenStream { .. }
+                | Action::Send(..)
+                | Action::Forget(_)) => out.push(other),
+            }
         }
     }
 
-    fn publish_union(&mut self, out: &mut Vec<Action>) {
-        let views = self.servers.values().map(|server| &server.view);
-        let (backends, excess) = union(views, self.config.max_backends);
-        if excess > 0 {
-            out.push(Action::Note(Note::LeftOut { backends: excess }));
+    /// Has the best of the servers that were found asked for the service, beside those that were given.
+    fn appoint(&mut self, mut found: Vec<Backend>, out: &mut Vec<Action>) {
+        found.sort_by_key(|server| (server.priority, Reverse(server.weight)));
+        let mut best = BTreeSet::new();
+        let mut left_out = BTreeSet::new();
+        for server in found {
+            let is_given =
+                self.discovery.as_ref().is_some_and(|search| search.servers.contains_key(&server.address));
+            if is_given || best.contains(&server.address) {
+                continue;
+            }
+            let place = if best.len() < self.config.max_dns_servers { &mut best } else { &mut left_out };
+            place.insert(server.address);
         }
-        self.published.replace(backends, self.now, out);
+        if !left_out.is_empty() {
+            out.push(Action::Note(Note::ServersLeftOut { servers: left_out.len() }));
+        }
+        self.step(Sought::Backends, out, |search, outside| search.appoint(&best, outside));
     }
 
     /// Closes everything, for good.
     fn end(&mut self, out: &mut Vec<Action>) {
-        if let Activity::Asking(round) = &mut self.activity {
-            let mut outside =
-                Outside { config: &self.config, sockets: &mut self.sockets, now: self.now, out };
-            round.lookups.values_mut().for_each(|lookup| lookup.close(&mut outside));
-        }
-        self.activity = Activity::Ended;
+        self.step(Sought::Servers, out, Search::end);
+        self.step(Sought::Backends, out, Search::end);
     }
 }
 
@@ -359,7 +214,7 @@ impl Machine for Resolver {
 
     fn handle(&mut self, now: Timestamp, event: Event, out: &mut Vec<Action>) {
         self.now = self.now.max(now);
-        if self.activity == Activity::Ended {
+        if self.backends.activity == Activity::Ended {
             return;
         }
         if event == Event::ShutDown {
@@ -385,15 +240,25 @@ impl Machine for Resolver {
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        let due = match &self.activity {
-            Activity::Resting { next, .. } => *next,
-            Activity::Asking(round) => round.due(),
-            Activity::Ended => return None,
-        };
-        Some(due.min(self.expiry())).filter(|due| !due.is_never())
+        let searches = self.discovery.iter().chain([&self.backends]);
+        let due = searches.filter_map(|search| search.due(&self.config)).min();
+        due.filter(|due| !due.is_never())
     }
 }
 
-fn failed(server: SocketAddr, why: Failure, known: &Server) -> Action {
-    Action::Note(Note::ServerFailed { server, why, failures: known.failures() })
+/// A name that can be asked for.
+fn searchable(name: &str) -> Result<Name, ConfigError> {
+    if name.is_empty() || name == "." {
+        return Err(ConfigError::EmptyName);
+    }
+    normalize(name).ok_or(ConfigError::InvalidName)
+}
+
+/// One address, one server: an IPv4 address in IPv6 clothes is that address (RFC 4291 §2.5.5.2).
+fn plain_form(server: SocketAddr) -> SocketAddr {
+    if server.ip().to_canonical() == server.ip() {
+        // Its scope stays.
+        return server;
+    }
+    SocketAddr::new(server.ip().to_canonical(), server.port())
 }

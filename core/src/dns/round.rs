@@ -6,6 +6,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::config::Config;
+use super::exchange::Outside;
 use super::lookup::Lookup;
 use super::server::{Server, Verdict, backoff};
 use crate::time::Timestamp;
@@ -79,6 +80,15 @@ impl Round {
         self.lookups.remove(&address);
         self.verdicts.insert(address, verdict);
         Some((address, verdict))
+    }
+
+    /// Goes on without this server, as if it had never been asked.
+    pub(super) fn dismiss(&mut self, server: SocketAddr, outside: &mut Outside<'_>) {
+        self.waiting.retain(|waiting| *waiting != server);
+        self.verdicts.remove(&server);
+        if let Some(mut lookup) = self.lookups.remove(&server) {
+            lookup.close(outside);
+        }
     }
 
     /// Whether this server's answer for the service is in, its lookup finished or not.

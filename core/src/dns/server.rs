@@ -1,5 +1,6 @@
 //! One server that is asked: how it has been, and what it last said.
 
+use alloc::collections::BTreeMap;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -11,6 +12,9 @@ use crate::time::Timestamp;
 /// How long a server that does not know EDNS is asked without.
 const PLAIN_FOR: Duration = Duration::from_secs(60 * 60);
 
+/// From so many failed lookups in a row on a server is only probed.
+const PROBED_FROM: u32 = 3;
+
 /// How long a server may fail, while others answer, before what it said lapses.
 const LAPSES_AFTER: Duration = Duration::from_secs(10 * 60);
 
@@ -20,12 +24,27 @@ const LONGEST_REST: Duration = Duration::from_secs(5 * 60);
 /// A server, as seen by the resolver.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Server {
+    pub(super) origin: Origin,
     pub(super) view: View,
     failures: u32,
     failing_since: Option<Timestamp>,
     pub(super) rests_until: Timestamp,
-    pub(super) plain_until: Timestamp,
     last: Option<(Verdict, Timestamp)>,
+}
+
+/// Why a server is asked.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Origin {
+    /// It was given; it is asked for ever.
+    Bootstrap,
+    /// `resolver_service` led to it; it is asked for as long as that is so.
+    Discovered,
+}
+
+/// The servers that do not know EDNS, whatever they are asked for.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct PlainServers {
+    until: BTreeMap<SocketAddr, Timestamp>,
 }
 
 /// How one lookup went.
@@ -51,6 +70,8 @@ pub enum Verdict {
 pub struct ServerStatus {
     /// Where it is.
     pub address: SocketAddr,
+    /// Why it is asked.
+    pub origin: Origin,
     /// How many lookups in a row have failed; a refusal is a failure.
     pub failures: u32,
     /// How its last lookup went and when that ended; `None` before the first.
@@ -85,13 +106,13 @@ impl Verdict {
 }
 
 impl Server {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(origin: Origin) -> Self {
         Self {
+            origin,
             view: View::Unknown,
             failures: 0,
             failing_since: None,
             rests_until: Timestamp::EPOCH,
-            plain_until: Timestamp::EPOCH,
             last: None,
         }
     }
@@ -105,13 +126,16 @@ impl Server {
         self.rests_until <= now
     }
 
-    /// The payload size to advertise to it; none if it is to be asked without EDNS.
-    pub(super) fn payload(&self, config: &Config, now: Timestamp) -> Option<u16> {
-        config.edns_payload.filter(|_| self.plain_until <= now)
+    /// Whether it has failed so often that it gets one question a round, until it answers.
+    ///
+    /// What waits for the round's end waits less for it then.
+    pub(super) fn is_probed(&self) -> bool {
+        self.failures_to_probe() == 0
     }
 
-    pub(super) fn refused_edns(&mut self, now: Timestamp) {
-        self.plain_until = now.after(PLAIN_FOR);
+    /// How many more failures in a row lead there.
+    pub(super) fn failures_to_probe(&self) -> u32 {
+        PROBED_FROM.saturating_sub(self.failures)
     }
 
     /// Takes down how a lookup went.
@@ -158,12 +182,33 @@ impl Server {
             View::NotOffered | View::Negative => Opinion::Negative,
             View::Refused => Opinion::Refused,
         };
-        ServerStatus { address, failures: self.failures, last: self.last, opinion }
+        ServerStatus { address, origin: self.origin, failures: self.failures, last: self.last, opinion }
     }
 
     fn count_failure(&mut self, now: Timestamp) {
         self.failures = self.failures.saturating_add(1);
         self.failing_since.get_or_insert(now);
+    }
+}
+
+impl PlainServers {
+    /// The payload size to advertise to this server; none if it is to be asked without EDNS.
+    pub(super) fn payload(&self, server: SocketAddr, config: &Config, now: Timestamp) -> Option<u16> {
+        config.edns_payload.filter(|_| self.until(server) <= now)
+    }
+
+    /// Until when this one is asked without.
+    pub(super) fn until(&self, server: SocketAddr) -> Timestamp {
+        self.until.get(&server).copied().unwrap_or(Timestamp::EPOCH)
+    }
+
+    pub(super) fn refused(&mut self, server: SocketAddr, now: Timestamp) {
+        self.until.insert(server, now.after(PLAIN_FOR));
+    }
+
+    /// This one is not asked any more.
+    pub(super) fn forget(&mut self, server: SocketAddr) {
+        self.until.remove(&server);
     }
 }
 

@@ -79,6 +79,11 @@ impl fmt::Display for Note {
             Self::Dropped { server, records, why } => {
                 write!(f, "{records} records of {server} not used: {why}")
             }
+            Self::Flooded { server, question } => write!(f, "flooded while {server} is asked for {question}"),
+            Self::ServerAppointed { server } => write!(f, "{server} appointed"),
+            Self::ServerDismissed { server } => write!(f, "{server} dismissed"),
+            Self::ServersLeftOut { servers } => write!(f, "{servers} servers left out"),
+            Self::Discovery(note) => write!(f, "discovery: {note}"),
             Self::LeftOut { backends } => write!(f, "{backends} backends left out"),
             Self::Lapsed { server } => write!(f, "{server} lapsed"),
             Self::Stale { since } => write!(f, "stale since {since}"),

@@ -89,6 +89,44 @@ impl Catalogue {
         self.addresses.insert((target, kind), known);
     }
 
+    /// How many addresses are known.
+    pub(super) fn known_addresses(&self) -> usize {
+        self.addresses.values().map(|known| known.found.len()).sum()
+    }
+
+    /// Forgets the addresses of all targets that come, by priority and name, after others which have `max`
+    /// already; returns how many. No backend at them could be among the best `max`.
+    ///
+    /// What is open is neither counted nor forgotten. A target is kept or forgotten as a whole, and asked again
+    /// in the latter case: there may be room for it then.
+    pub(super) fn forget_beyond(&mut self, max: usize, is_open: impl Fn(&Name, Kind) -> bool) -> usize {
+        let mut best: BTreeMap<&Name, u16> = BTreeMap::new();
+        for ((target, _), rank) in &self.services {
+            let priority = best.entry(target).or_insert(rank.priority);
+            *priority = rank.priority.min(*priority);
+        }
+        let mut order: Vec<(u16, Name)> =
+            best.into_iter().map(|(target, priority)| (priority, target.clone())).collect();
+        order.sort_unstable();
+        let (mut before, mut forgotten) = (0, 0);
+        for (_, target) in order {
+            let is_beyond = before >= max;
+            for key in [Kind::Aaaa, Kind::A].map(|kind| (target.clone(), kind)) {
+                let found = self.addresses.get(&key).map_or(0, |known| known.found.len());
+                if found == 0 || is_open(&key.0, key.1) {
+                    continue;
+                }
+                if is_beyond {
+                    self.addresses.remove(&key);
+                    forgotten += found;
+                } else {
+                    before += found;
+                }
+            }
+        }
+        forgotten
+    }
+
     pub(super) fn known(&self, target: &Name, kind: Kind) -> Option<&Known> {
         self.addresses.get(&(target.clone(), kind))
     }
