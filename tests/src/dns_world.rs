@@ -266,28 +266,20 @@ impl World {
         if let Some((mut twin, event)) = twin {
             let mut again = Vec::new();
             twin.handle(self.now, event, &mut again);
-            assert_eq!(
-                (&out, &self.resolver),
-                (&again, &twin),
-                "invariant 1: same state, same event, same actions"
-            );
+            assert_eq!((&out, &self.resolver), (&again, &twin), "I1: same state, same event, same actions");
         }
-        assert!(out.len() <= self.most_actions, "invariant 2: {} actions after one event", out.len());
+        assert!(out.len() <= self.most_actions, "I2: {} actions after one event", out.len());
         assert!(!was_over || out.is_empty(), "L7: no output after the end");
         if let Some(deadline) = self.resolver.deadline() {
-            assert!(
-                deadline > self.now,
-                "invariant 10 (C2): the deadline {deadline} is not after {}",
-                self.now
-            );
-            assert!(!self.is_over, "invariant 10: no deadline after the end");
+            assert!(deadline > self.now, "I10 (C2): the deadline {deadline} is not after {}", self.now);
+            assert!(!self.is_over, "I10: no deadline after the end");
         } else {
-            assert!(self.is_over, "invariant 10: a resolver always has a deadline");
+            assert!(self.is_over, "I10: a resolver always has a deadline");
         }
         for action in out.clone() {
             self.carry_out(action);
         }
-        assert!(!self.is_over || self.sockets.is_empty(), "invariant 4: nothing is open after the end");
+        assert!(!self.is_over || self.sockets.is_empty(), "I4: nothing is open after the end");
         self.latest = out;
     }
 
@@ -364,20 +356,14 @@ impl World {
                 self.deliver(query, server, bytes[2..].to_vec(), true);
             }
             Action::Forget(query) => {
-                assert!(
-                    self.sockets.remove(&query).is_some(),
-                    "invariant 4: {query:?} forgotten but not open"
-                );
+                assert!(self.sockets.remove(&query).is_some(), "I4: {query:?} forgotten but not open");
                 self.ids.remove(&query);
             }
             Action::Resolved(set) => {
                 let keys: Vec<_> = set.iter().map(Backend::identity).collect();
-                assert!(
-                    keys.is_sorted() && keys.windows(2).all(|two| two[0] != two[1]),
-                    "invariant 5: sorted"
-                );
+                assert!(keys.is_sorted() && keys.windows(2).all(|two| two[0] != two[1]), "I5: sorted");
                 let last = self.sets.last().map_or(&[][..], |(_, set)| set);
-                assert_ne!(set, last, "invariant 5: only what differs");
+                assert_ne!(set, last, "I5: only what differs");
                 self.sets.push((self.now, set));
             }
             Action::Note(note) => self.notes.push((self.now, note)),
@@ -398,7 +384,7 @@ impl World {
         let clash = self.ids.iter().any(|(other, used)| {
             *used == id && *other != query && self.sockets.get(other).map(|socket| socket.0) == Some(server)
         });
-        assert!(!clash, "invariant 14: id {id} is in use at {server}");
+        assert!(!clash, "I14: id {id} is in use at {server}");
         self.ids.insert(query, id);
         let asked = Asked { at: self.now, query, server, on_stream, message, bytes };
         self.asked.push(asked.clone());

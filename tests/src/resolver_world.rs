@@ -353,8 +353,8 @@ impl World for ResolverWorld {
         twin.machine.clone_from(&self.machine);
         twin.out.clear();
         twin.machine.handle(led_to.now, self.event(*step), &mut twin.out);
-        ensure(twin.out == led_to.out, || format!("1: other actions the second time: {:?}", twin.out))?;
-        ensure(twin.machine == led_to.machine, || "1: another state the second time".to_owned())
+        ensure(twin.out == led_to.out, || format!("I1: other actions the second time: {:?}", twin.out))?;
+        ensure(twin.machine == led_to.machine, || "I1: another state the second time".to_owned())
     }
 
     fn fingerprint(&self) -> u128 {

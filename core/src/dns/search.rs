@@ -13,7 +13,6 @@ use super::round::{Outcome, Round, pause};
 use super::server::{Origin, Server, Verdict};
 use super::view::{View, add_missing, union};
 use super::wire::Name;
-use crate::backend::Backend;
 use crate::dice::Dice;
 use crate::time::Timestamp;
 

@@ -36,7 +36,7 @@ impl ResolverWorld {
         let mut out = std::mem::take(&mut self.out);
         out.clear();
         self.machine.handle(self.now, event, &mut out);
-        ensure(out.len() <= MOST_ACTIONS, || format!("2: {} actions for one event", out.len()))?;
+        ensure(out.len() <= MOST_ACTIONS, || format!("I2: {} actions for one event", out.len()))?;
         if let Step::Failed(query) = step {
             self.open.retain(|socket| socket.query != query);
         }
@@ -52,7 +52,7 @@ impl ResolverWorld {
         }
         let strays = matches!(step, Step::Stray | Step::Answer(_, Saying::Foreign));
         let noted = self.out.iter().all(|action| matches!(action, Action::Note(Note::Ignored { .. })));
-        ensure(!strays || noted, || format!("3: {step:?} has consequences"))?;
+        ensure(!strays || noted, || format!("I3: {step:?} has consequences"))?;
         self.check()
     }
 
@@ -99,7 +99,7 @@ impl ResolverWorld {
             Action::OpenStream { query, .. } => {
                 seen.see("a cut answer is asked for on a stream");
                 ensure(self.open.iter().any(|socket| socket.query == *query && socket.is_stream), || {
-                    format!("4: {query:?} is opened and was not announced")
+                    format!("I4: {query:?} is opened and was not announced")
                 })
             }
             Action::Send(query, framed) => {
@@ -109,7 +109,7 @@ impl ResolverWorld {
             Action::Forget(query) => {
                 let before = self.open.len();
                 self.open.retain(|socket| socket.query != *query);
-                ensure(self.open.len() < before, || format!("4: {query:?} is forgotten but not open"))
+                ensure(self.open.len() < before, || format!("I4: {query:?} is forgotten but not open"))
             }
             Action::Resolved(set) => self.resolved(set),
             Action::Note(note) => self.heed(note, before, seen),
@@ -117,7 +117,7 @@ impl ResolverWorld {
     }
 
     fn ask(&mut self, query: QueryId, to: SocketAddr, message: &[u8]) -> Result<(), String> {
-        ensure(to == server(self.socket(query).server), || format!("4: {query:?} goes elsewhere"))?;
+        ensure(to == server(self.socket(query).server), || format!("I4: {query:?} goes elsewhere"))?;
         self.identify(query, u16::from_be_bytes([message[0], message[1]]))
     }
 
@@ -125,10 +125,10 @@ impl ResolverWorld {
     fn identify(&mut self, query: QueryId, id: u16) -> Result<(), String> {
         let to = self.socket(query).server;
         let clash = self.open.iter().any(|other| other.sent && other.server == to && other.id == id);
-        ensure(!clash, || format!("14: the id {id} is in use"))?;
+        ensure(!clash, || format!("I14: the id {id} is in use"))?;
         let model = &mut self.servers[to];
         model.asked += 1;
-        ensure(model.asked <= MOST_ASKED, || format!("12: question {} of a round", model.asked))?;
+        ensure(model.asked <= MOST_ASKED, || format!("I12: question {} of a round", model.asked))?;
         for socket in self.open.iter_mut().filter(|socket| socket.query == query) {
             (socket.id, socket.sent) = (id, true);
         }
@@ -137,7 +137,7 @@ impl ResolverWorld {
 
     fn resolved(&mut self, set: &[Backend]) -> Result<(), String> {
         let sorted = set.windows(2).all(|two| two[0].identity() < two[1].identity());
-        ensure(sorted, || format!("5: not sorted, or not each once: {set:?}"))?;
+        ensure(sorted, || format!("I5: not sorted, or not each once: {set:?}"))?;
         self.published = true;
         Ok(())
     }
@@ -151,7 +151,9 @@ impl ResolverWorld {
         match note {
             Note::RoundStarted { .. } => {
                 let rested = self.rested.is_none_or(|ended| ended.after(STEP) <= self.now);
-                ensure(rested || !self.published, || "12: the rounds follow each other too fast".to_owned())?;
+                ensure(rested || !self.published, || {
+                    "I12: the rounds follow each other too fast".to_owned()
+                })?;
                 (self.asking, self.age, self.decided) = (true, 0, false);
                 self.servers.iter_mut().for_each(|server| server.asked = 0);
             }
@@ -161,7 +163,7 @@ impl ResolverWorld {
                 seen_if(seen, subject != Subject::Service, "an address is asked for");
                 self.open.push(Socket {
                     query: *query,
-                    server: number.ok_or("18: a server nobody named")?,
+                    server: number.ok_or("I18: a server nobody named")?,
                     subject,
                     id: 0,
                     attempt: *attempt,
@@ -173,7 +175,7 @@ impl ResolverWorld {
                 seen.see("what a server said lapses");
                 let number = (0..self.count).find(|number| server(*number) == *of);
                 let asked =
-                    number.map(|number| self.servers[number].asked).ok_or("18: a server nobody named")?;
+                    number.map(|number| self.servers[number].asked).ok_or("I18: a server nobody named")?;
                 self.servers[number.unwrap_or_default()] = ServerModel { asked, ..ServerModel::default() };
             }
             Note::RoundEnded { positive, negative, .. } => {
@@ -223,7 +225,7 @@ impl ResolverWorld {
         expected.sort_unstable();
         let set = self.machine.set();
         ensure(set.iter().map(Backend::identity).eq(expected.iter().copied()), || {
-            format!("6 to 9, 13, 15, 16: the set is {set:?}, and has to be {expected:?}")
+            format!("I6, I7, I8, I9, I13, I15, I16: the set is {set:?}, and has to be {expected:?}")
         })?;
         let last = self.out.iter().rev().find_map(|action| match action {
             Action::Resolved(set) => Some(&set[..]),
@@ -233,19 +235,19 @@ impl ResolverWorld {
             | Action::Forget(_)
             | Action::Note(_) => None,
         });
-        ensure(last.is_none_or(|last| last == set), || "5: another set was published last".to_owned())?;
-        ensure(self.machine.servers().count() == self.count, || "18: a server is gone".to_owned())?;
+        ensure(last.is_none_or(|last| last == set), || "I5: another set was published last".to_owned())?;
+        ensure(self.machine.servers().count() == self.count, || "I18: a server is gone".to_owned())?;
         if self.ended {
-            ensure(self.open.is_empty(), || "4: something is open after the end".to_owned())?;
-            return ensure(self.machine.deadline().is_none(), || "10: a deadline after the end".to_owned());
+            ensure(self.open.is_empty(), || "I4: something is open after the end".to_owned())?;
+            return ensure(self.machine.deadline().is_none(), || "I10: a deadline after the end".to_owned());
         }
-        let deadline = self.machine.deadline().ok_or("10: no deadline, and not ended")?;
+        let deadline = self.machine.deadline().ok_or("I10: no deadline, and not ended")?;
         ensure(deadline > self.now, || {
-            format!("10: the deadline {deadline} is not later than {}", self.now)
+            format!("I10: the deadline {deadline} is not later than {}", self.now)
         })?;
-        ensure(self.age <= LOOKUP, || format!("11: a round of {} steps", self.age))?;
+        ensure(self.age <= LOOKUP, || format!("I11: a round of {} steps", self.age))?;
         let next = self.machine.next_round().unwrap_or(Timestamp::EPOCH);
-        ensure(next <= self.now.after(STEP * 2), || format!("17: the next round comes at {next}"))
+        ensure(next <= self.now.after(STEP * 2), || format!("I17: the next round comes at {next}"))
     }
 }
 

@@ -76,6 +76,54 @@ fn a21_addresses_that_came_along_are_bounded_too() {
     assert_eq!(dropped(&world), [(Unusable::TooManyAddresses, 5)]);
 }
 
+/// So many targets with as many addresses each, and a port.
+fn crowd(targets: u16, addresses: u16) -> Zone {
+    (1..=targets).fold(Zone::of(0), |zone, target| {
+        let name = format!("t{target:02}.test.com.");
+        let zone = zone.with(SERVICE, 60, srv(targets - target, 0, 1, &name));
+        (1..=addresses).fold(zone, |zone, number| zone.with(&name, 9_999, host(v6(target * 100 + number))))
+    })
+}
+
+#[test]
+fn a21_i2_a_view_holds_no_more_addresses_than_could_be_published_whatever_comes_first() {
+    let best: Vec<Backend> = {
+        let mut world = World::new(&[ONE], Config { max_targets: 2, ..plain() }, 1);
+        world.serve(ONE, crowd(20, 10).server());
+        world.run_for(secs(1));
+        world.resolver.set().to_vec()
+    };
+    assert_eq!(best.len(), 20);
+    for seed in 0..20 {
+        let mut world = World::new(&[ONE], Config { max_backends: 20, ..plain() }, seed);
+        let (zone, mut dice) = (crowd(20, 10), Dice::Seeded(seed));
+        world.serve(ONE, move |asked| {
+            let late = dice.up_to(ms(900));
+            asked.reply(&zone.answer(asked)).into_iter().map(|reply| reply.after(late)).collect()
+        });
+        for _ in 0..3 {
+            world.run_for(secs(60));
+            assert_eq!(world.resolver.set(), best, "A21, seed {seed}");
+            let held = format!("{:?}", world.resolver).matches("found: {fd00::").count();
+            assert_eq!(held, 2, "I2: the targets of which addresses are known, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a21_addresses_that_were_left_out_are_asked_for_again_when_there_may_be_room() {
+    let mut world = World::new(&[ONE], Config { max_backends: 20, ..plain() }, 1);
+    world.serve(ONE, crowd(20, 10).server());
+    world.run_for(secs(1));
+    let shorter = crowd(18, 10);
+    world.serve(ONE, shorter.clone().server());
+    world.run_for(secs(60));
+    let mut fresh = World::new(&[ONE], Config { max_backends: 20, ..plain() }, 1);
+    fresh.serve(ONE, shorter.server());
+    fresh.run_for(secs(1));
+    assert_eq!(world.resolver.set(), fresh.resolver.set(), "I19");
+}
+
 /// A server's few names, ports and addresses, with ranks that differ from server to server.
 struct Crowd {
     services: BTreeMap<(String, u16), (u16, u16)>,

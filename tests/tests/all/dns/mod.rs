@@ -1,8 +1,10 @@
 //! The resolver machine, rule by rule.
 
+mod discovery;
 mod explore;
 mod hostile;
 mod limits;
+mod named;
 mod reading;
 mod rounds;
 mod schedules;
