@@ -1,20 +1,21 @@
 //! Backends found by DNS, over real UDP and TCP.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::time::Duration;
 
-use qorb_driver::{DnsResolver, DnsResolverConfig, Policy, Pool};
+use qorb_driver::{DnsResolver, DnsResolverConfig, Policy, Pool, Runtime as _, UdpSocket as _};
 use qorb_examples::{DnsServer, EchoServer, Load, Platform, Work};
 
-use super::{ANY, PoolOn, echo_server, on_both_runtimes, revive, run, runtime, until};
+use super::{ANY, PATIENCE, PoolOn, echo_server, on_both_runtimes, revive, run, runtime, until};
 
 const SERVICE: &str = "_echo._tcp.test.com.";
 const NAMES: [&str; 3] = ["echo001.test.com.", "echo002.test.com.", "echo003.test.com."];
 
 on_both_runtimes! {
     backends_are_found_over_udp,
+    what_a_stranger_sends_to_a_questions_socket_is_not_heard,
     an_answer_too_long_for_a_datagram_comes_over_tcp,
     a_dns_server_that_dies_costs_nothing_and_is_heard_again_when_it_is_back,
 }
@@ -30,6 +31,28 @@ fn backends_are_found_over_udp<P: Platform>() {
         assert_eq!(tally.claims_failed, 0, "{:?}", tally.latest_error);
         assert_eq!(tally.by_backend.keys().collect::<Vec<_>>(), NAMES);
         assert_eq!(dns.asked().1, 0, "nothing was too long");
+    });
+}
+
+fn what_a_stranger_sends_to_a_questions_socket_is_not_heard<P: Platform>() {
+    run::<P, _>(async {
+        let (server, stranger) = (socket(), socket());
+        let runtime = runtime::<P>();
+        let mut ports = BTreeSet::new();
+        let mut open = Vec::new();
+        for _ in 0..3 {
+            let mut asking = runtime.udp(server.local_addr().expect("bound")).await.expect("a socket");
+            asking.send(b"question").await.expect("it is sent");
+            let (_, from) = server.recv_from(&mut [0; 100]).expect("it arrives");
+            stranger.send_to(b"forged", from).expect("it is sent");
+            server.send_to(b"answer", from).expect("it is sent");
+            let mut buffer = [0; 100];
+            let length = asking.recv(&mut buffer).await.expect("it arrives");
+            assert_eq!(&buffer[..length], b"answer", "B1: only who was asked is heard");
+            ports.insert(from.port());
+            open.push(asking);
+        }
+        assert_eq!(ports.len(), open.len(), "T2: each question has a port of its own");
     });
 }
 
@@ -69,6 +92,13 @@ fn a_dns_server_that_dies_costs_nothing_and_is_heard_again_when_it_is_back<P: Pl
         assert_eq!(tally.claims_failed, 0, "{:?}", tally.latest_error);
         assert_eq!(tally.cut_off, [], "{:?}", tally.latest_error);
     });
+}
+
+/// A socket at which nobody waits for ever.
+fn socket() -> UdpSocket {
+    let socket = UdpSocket::bind(ANY).expect("there is a free port");
+    socket.set_read_timeout(Some(PATIENCE)).expect("it can be set");
+    socket
 }
 
 /// The servers of these numbers, by their names.

@@ -405,6 +405,50 @@ fn n1_a_denial_at_the_end_of_an_alias_is_one_though_nobody_says_for_how_long() {
 }
 
 #[test]
+fn b3_an_answer_after_the_deadline_is_ignored() {
+    let mut world = World::new(&[ONE], plain(), 1);
+    world.serve(ONE, Zone::of(1).server());
+    world.run_for(secs(1));
+    world.serve(ONE, |_| Vec::new());
+    world.run_for(secs(60));
+    let late = world.asked.last().expect("asked in the second round").clone();
+    world.run_for(secs(8));
+    assert_eq!(world.open(), 0);
+    let before = (world.sets.len(), world.resolver.next_round(), world.resolver.stale_since());
+    let answer = Zone::of(5).answer(&late).to_vec().expect("encodes");
+    world.handle(Event::Datagram(late.query, answer));
+    assert_eq!(world.latest.len(), 1, "one note: {:?}", world.latest);
+    assert_eq!((world.sets.len(), world.resolver.next_round(), world.resolver.stale_since()), before);
+}
+
+#[test]
+fn what_is_not_set_is_what_the_table_of_section_four_says() {
+    let expected = Config {
+        resolver_service: None,
+        max_dns_concurrency: 5,
+        query_interval: secs(60),
+        query_retry_if_no_records_found: secs(10),
+        query_timeout: secs(10),
+        hardcoded_ttl: None,
+        attempt_timeout: secs(1),
+        min_query_interval: secs(5),
+        stale: StalePolicy::KeepForever,
+        negative_confirmations: 2,
+        removal_hold: Duration::ZERO,
+        addresses: Addresses::Both,
+        edns_payload: Some(1232),
+        trust_additional: true,
+        transport: qorb_core::dns::Transport::UdpThenTcp,
+        max_targets: 1024,
+        max_backends: 1024,
+        max_dns_servers: 16,
+        max_inflight_per_server: 16,
+        jitter_percent: 10,
+    };
+    assert_eq!(Config::default(), expected);
+}
+
+#[test]
 fn targets_none_of_whose_addresses_can_be_had_do_not_empty_the_set() {
     let mut world = world_of(Zone::of(3).sending_along(3));
     world.run_for(secs(1));

@@ -9,7 +9,7 @@ use hickory_proto::op::ResponseCode;
 use qorb_core::dice::Dice;
 use qorb_core::dns::{Addresses, Answer, Config, Event, Note, SocketFailure, Transport};
 use qorb_core::{Machine, Timestamp};
-use qorb_tests::dns_world::{Asked, Connects, Reply, World, Zone, host, identities};
+use qorb_tests::dns_world::{Asked, Connects, Reply, World, Zone, host, identities, srv};
 
 use super::{ms, secs, server};
 
@@ -107,11 +107,21 @@ fn zone(dice: &mut Dice) -> Zone {
     zone.sending_along(dice.below(7) as usize)
 }
 
-/// A world of so many servers that all know `zone`, in this weather.
+/// The name that leads from the first server to all others.
+const SERVERS: &str = "_dns._udp.test.com.";
+
+/// A world of so many servers that all know `zone`, in this weather. In every third one only the first is given.
 fn world(seed: u64, dice: &mut Dice, weather: &Weather, zone: &Zone) -> (World, Vec<SocketAddr>, Config) {
-    let config = config(dice);
+    let mut config = config(dice);
     let servers: Vec<SocketAddr> = (1..=1 + dice.below(4) as u8).map(server).collect();
-    let mut world = World::new(&servers, config.clone(), seed);
+    let is_guided = dice.below(3) == 0;
+    config.resolver_service = is_guided.then(|| SERVERS.to_owned());
+    let given = if is_guided { &servers[..1] } else { &servers };
+    let mut world = World::new(given, config.clone(), seed);
+    let zone = &servers.iter().fold(zone.clone(), |zone, server| {
+        let name = format!("ns-{}.test.com.", server.ip());
+        zone.with(SERVERS, 60, srv(0, 0, server.port(), &name)).with(&name, 60, host(server.ip()))
+    });
     for (index, address) in servers.iter().enumerate() {
         let (weather, zone, mut dice) = (weather.clone(), zone.clone(), dice.fork(index as u64));
         world.serve(*address, move |asked| weather.spoil(asked, &zone, &mut dice));
