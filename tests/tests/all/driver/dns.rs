@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hickory_proto::op::{Message, MessageType, OpCode};
+use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::{A, SRV};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use qorb_driver::{ConfigError, Denial, DnsResolver, DnsResolverConfig, Policy, Pool};
@@ -206,5 +206,47 @@ fn l5_a_pool_whose_backends_are_all_down_has_the_resolver_ask_at_once() {
     world.pass(config.query_interval);
     let asked = seen.load(Ordering::Relaxed);
     assert!((6..=15).contains(&asked), "{asked} times: often, but no oftener than it may");
+    end(world, &script, pool);
+}
+
+/// An answer to a question for DNS servers: one, at 10.9.9.9. Everything else is refused.
+fn directions(question: &[u8]) -> Vec<u8> {
+    let asked = Message::from_vec(question).expect("a question");
+    let query = asked.queries[0].clone();
+    let mut message = Message::new(asked.metadata.id, MessageType::Response, OpCode::Query);
+    message.add_query(query.clone());
+    let name = |text: &str| Name::from_ascii(text).expect("a name");
+    let data = match (query.name().to_ascii().as_str(), query.query_type()) {
+        ("_dns._udp.test.com.", RecordType::SRV) => {
+            Some(RData::SRV(SRV::new(0, 0, 53, name("ns.test.com."))))
+        }
+        ("ns.test.com.", RecordType::A) => Some(RData::A(A(Ipv4Addr::new(10, 9, 9, 9)))),
+        ("ns.test.com.", _) => None,
+        _ => {
+            message.metadata.response_code = ResponseCode::Refused;
+            None
+        }
+    };
+    message.add_answers(data.map(|data| Record::from_rdata(query.name().clone(), 60, data)));
+    message.to_vec().expect("it can be encoded")
+}
+
+#[test]
+fn m6_a_pool_finds_its_backends_through_a_server_that_was_itself_found_by_name() {
+    let world = World::new(9);
+    let script = Script::new(world.sim());
+    world.serve_udp(address(), Box::new(|question| vec![Reply::Bytes(late(1), directions(question))]));
+    let found = SocketAddr::from(([10, 9, 9, 9], 53));
+    world.serve_udp(found, Box::new(|question| vec![Reply::Bytes(late(1), answer(question, 2))]));
+    let config = DnsResolverConfig {
+        resolver_service: Some("_dns._udp.test.com".to_owned()),
+        ..DnsResolverConfig::default()
+    };
+    let resolver = DnsResolver::new(SERVICE, [address()], config).expect("it is sound");
+    let pool = Pool::new("dns", resolver, script.clone(), Policy::default()).expect("it works");
+    drop(world.run_until(pool.claim()).expect("it is found"));
+    assert!(world.elapsed() < late(20), "at once: {:?}", world.elapsed());
+    world.pass(Duration::from_secs(1));
+    assert_eq!(pool.stats().backends.len(), 2);
     end(world, &script, pool);
 }
