@@ -133,7 +133,7 @@ fn b24_m8_of_too_many_servers_the_best_are_asked_beside_the_bootstrap() {
         // Ten of the better priority, thirty of the higher weight among the rest.
         let (priority, weight) = (u16::from(number < 490), u16::from((100..130).contains(&number)));
         let record = srv(priority, weight, 53, &name);
-        zone.with(SERVERS, 60, record).with(&name, 60, host(IpAddr::from([198, 51, 100 + high as u8, low])))
+        zone.with(SERVERS, 60, record).with(&name, 60, host(IpAddr::from([198, 51, 100 + high, low])))
     });
     let mut world = World::new(&[ONE], Config { max_dns_concurrency: 20, ..config() }, 1);
     world.serve(ONE, guide(zone));
@@ -142,7 +142,7 @@ fn b24_m8_of_too_many_servers_the_best_are_asked_beside_the_bootstrap() {
         .chain(100..106)
         .map(|number| {
             let [high, low] = number.to_be_bytes();
-            SocketAddr::from((Ipv4Addr::new(198, 51, 100 + high as u8, low), 53))
+            SocketAddr::from((Ipv4Addr::new(198, 51, 100 + high, low), 53))
         })
         .collect();
     let mut found: Vec<SocketAddr> = asked(&world).into_iter().filter(|address| *address != ONE).collect();

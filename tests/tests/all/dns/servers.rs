@@ -271,6 +271,11 @@ fn m7_a_server_that_failed_three_rounds_in_a_row_gets_one_plain_datagram_a_round
     let back: Vec<_> = world.asked.iter().filter(|asked| asked.server == TWO).collect();
     let edns: Vec<bool> = back[back.len() - 4..].iter().map(|asked| asked.message.edns.is_some()).collect();
     assert_eq!(edns, [false, true, true, true]);
+    let known = world.asked.len();
+    world.serve(TWO, |_| Vec::new());
+    world.run_for(secs(62));
+    let again = world.asked[known..].iter().filter(|asked| asked.server == TWO).count();
+    assert_eq!(again, 3, "M7: once it has answered it is asked as ever");
 }
 
 #[test]
