@@ -6,9 +6,8 @@
 //! than 5 %, or when the machine's are not flat over the number of backends and slots. With `--write` it
 //! writes the file instead.
 
-mod nothing;
-
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::pin::pin;
@@ -18,9 +17,7 @@ use std::task::{Context, Poll, Waker};
 use qorb_core::dice::Dice;
 use qorb_core::pool::{Action, ClaimId, Event, Policy, PoolMachine, Return, SetConfig};
 use qorb_core::{Backend, Machine, Timestamp};
-use qorb_tokio::{Handle, Pool};
-
-use self::nothing::{Nothing, SLOTS};
+use qorb_tokio::{Connector, FixedResolver, Handle, Pool};
 
 /// What is counted, by the name it has in the file.
 #[derive(Clone, Copy)]
@@ -44,6 +41,7 @@ const CASES: [Case; 8] = [
     Case::InTurns,
 ];
 const CYCLES: u64 = 1000;
+const SLOTS: usize = 16;
 const COUNTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
 /// How much a count may grow before somebody has to say so by committing it.
 const GROWTH: f64 = 1.05;
@@ -177,11 +175,27 @@ fn claim_and_release(machine: &mut PoolMachine, cycle: u64, out: &mut Vec<Action
     machine.handle(now, Event::Returned(granted.expect("granted at once"), Return::Intact), out);
 }
 
+/// Connects at once, to nothing.
+struct Nothing;
+
+impl Connector for Nothing {
+    type Connection = u64;
+    type Error = Infallible;
+
+    async fn connect(&self, _: &Backend) -> Result<u64, Infallible> {
+        Ok(7)
+    }
+}
+
 /// Lets `work` have a pool whose connections all stand.
 fn driver(work: impl FnOnce(&Pool<Nothing>)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        work(&nothing::pool().await);
+        let policy = Policy { spares_wanted: SLOTS, max_slots: SLOTS, ..Policy::default() };
+        let resolver = FixedResolver::new([([127, 0, 0, 1], 1).into()]);
+        let pool = Pool::new("counted", resolver, Nothing, policy).expect("a valid policy");
+        pool.wait_ready(SLOTS).await.expect("connected");
+        work(&pool);
     });
 }
 
