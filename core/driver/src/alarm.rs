@@ -1,5 +1,8 @@
 //! The one timer of a pool: a task that sleeps until the machine's next deadline.
 //!
+//! While connections come and go it also looks at the clock ten times a second, so that not every one of them
+//! has to: reading a clock takes as long as all else that a turn does under the lock.
+//!
 //! It does not keep the pool alive while it sleeps, is woken only for an earlier deadline than the one
 //! it sleeps for, and does not sleep at all while there is none.
 
@@ -7,6 +10,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use qorb_core::pool::Event;
 use qorb_core::{Machine, Timestamp};
@@ -16,17 +20,30 @@ use crate::effects::Effects;
 use crate::runtime::Runtime;
 use crate::shared::Shared;
 
+/// How far the machine's time may be behind where it is good enough.
+const GLANCE: Duration = Duration::from_millis(100);
+
 /// What the alarm is set to. It lives under the pool's lock.
 pub(crate) struct Alarm {
     /// What the task sleeps for, or has been woken to sleep for.
     aimed: Timestamp,
     waker: Option<Waker>,
+    /// When the task looks at the clock next; never, while nobody relies on that.
+    glance: Timestamp,
+    /// Somebody relied on it since the last time.
+    relied_on: bool,
     ended: bool,
 }
 
 impl Default for Alarm {
     fn default() -> Self {
-        Self { aimed: Timestamp::NEVER, waker: None, ended: false }
+        Self {
+            aimed: Timestamp::NEVER,
+            waker: None,
+            glance: Timestamp::NEVER,
+            relied_on: false,
+            ended: false,
+        }
     }
 }
 
@@ -39,6 +56,29 @@ impl Alarm {
             self.aimed = deadline;
             self.rouse(effects);
         }
+    }
+
+    /// Whether the machine's time is at most a tenth of a second old, and stays so.
+    #[inline]
+    pub(crate) fn keeps_time(&mut self) -> bool {
+        self.relied_on = true;
+        !self.glance.is_never()
+    }
+
+    /// Looks at the clock from now on.
+    pub(crate) fn keep_time<K: Connector>(&mut self, now: Timestamp, effects: &mut Effects<K>) {
+        self.glance = now.after(GLANCE);
+        self.aim(Some(self.glance), effects);
+    }
+
+    /// Somebody looked at the clock; whether the machine should hear of it.
+    fn glanced(&mut self, now: Timestamp) -> bool {
+        let due = self.glance <= now;
+        if due {
+            let relied_on = std::mem::take(&mut self.relied_on);
+            self.glance = if relied_on { now.after(GLANCE) } else { Timestamp::NEVER };
+        }
+        due
     }
 
     /// Lets the task end.
@@ -110,11 +150,12 @@ impl<K: Connector, R: Runtime> Life<K, R> {
         let now = shared.runtime.now();
         let mut effects = Effects::new();
         let mut state = shared.lock();
-        let early = state.machine.deadline().is_none_or(|deadline| deadline > now);
-        if !early {
+        let due = state.machine.deadline().is_some_and(|deadline| deadline <= now);
+        if state.alarm.glanced(now) || due {
             state.handle(now, Event::Tick, &mut effects);
         }
-        state.alarm.aimed = state.machine.deadline().unwrap_or(Timestamp::NEVER);
+        let deadline = state.machine.deadline().unwrap_or(Timestamp::NEVER);
+        state.alarm.aimed = deadline.min(state.alarm.glance);
         drop(state);
         shared.carry_out(effects);
     }

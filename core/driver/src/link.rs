@@ -5,12 +5,13 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use qorb_core::pool::{Failure, Return, SlotId, Ticket};
 use qorb_core::{Backend, Timestamp};
+use sync_wrapper::SyncWrapper;
 
 use crate::connector::Connector;
 use crate::effects::Place;
@@ -69,7 +70,6 @@ pub(crate) type Outcome<T, K> = Result<T, Trouble<<K as Connector>::Error>>;
 /// One connection, in one heap block, so that handing it on moves a pointer.
 pub(crate) struct Held<K: Connector> {
     pub(crate) connection: K::Connection,
-    pub(crate) connector: Arc<K>,
     /// Where it goes when its claimer is done with it. Each connection has one of its own, so that handles
     /// that come and go count nothing that others count too.
     pub(crate) home: Arc<dyn Home<K>>,
@@ -80,8 +80,8 @@ pub(crate) struct Held<K: Connector> {
     /// Of the claim that has it, or had it last.
     pub(crate) ticket: Ticket,
     /// Made when it is needed first, and away while the connection is on it. Only ever reached through
-    /// `&mut`; the mutex makes a handle `Sync` although a future is not.
-    bench: Mutex<Option<Box<AnyBench<K>>>>,
+    /// `&mut`; the wrapper makes a handle `Sync` although a future is not.
+    bench: SyncWrapper<Option<Box<AnyBench<K>>>>,
 }
 
 /// A pool, as its connections know it.
@@ -90,6 +90,8 @@ pub(crate) trait Home<K: Connector>: Send + Sync {
     fn recycle(&self, link: Link<K>);
     /// A claimer gives back a connection, in `place`, and says what became of it.
     fn give_back(&self, slot: SlotId, place: Place<K>, what: Return);
+    /// What made it.
+    fn connector(&self) -> &K;
     /// The pool's name.
     fn name(&self) -> &str;
 }
@@ -128,15 +130,14 @@ pub(crate) enum Chore {
 impl<K: Connector> Link<K> {
     pub(crate) fn new(
         connection: K::Connection,
-        connector: Arc<K>,
         home: Arc<dyn Home<K>>,
         record: Arc<Record>,
         slot: SlotId,
         serial: u64,
     ) -> Self {
         let (ticket, bench) =
-            (Ticket { arrival: 0, deadline: Timestamp::NEVER, failures: 0 }, Mutex::new(None));
-        Self { held: Box::new(Held { connection, connector, home, record, slot, serial, ticket, bench }) }
+            (Ticket { arrival: 0, deadline: Timestamp::NEVER, failures: 0 }, SyncWrapper::new(None));
+        Self { held: Box::new(Held { connection, home, record, slot, serial, ticket, bench }) }
     }
 
     /// Lets the connector do what it can do on the spot: a method whose future has no state, as those that
@@ -145,8 +146,13 @@ impl<K: Connector> Link<K> {
     /// A future of at most one byte cannot hold on to anything; one that is pending nevertheless is dropped,
     /// and the method called again on the bench.
     #[inline]
-    pub(crate) fn at_once(&mut self, chore: Chore, cx: &mut Context<'_>) -> Option<Outcome<(), K>> {
-        let Held { connection, connector, .. } = &mut *self.held;
+    pub(crate) fn at_once(
+        &mut self,
+        connector: &K,
+        chore: Chore,
+        cx: &mut Context<'_>,
+    ) -> Option<Outcome<(), K>> {
+        let connection = &mut self.held.connection;
         match chore {
             Chore::Acquire if size_of_future(|of: &K, held| of.on_acquire(held)) <= 1 => {
                 poll_once(|| connector.on_acquire(connection), cx)
@@ -160,7 +166,7 @@ impl<K: Connector> Link<K> {
 
     /// Puts the connection to work; nothing of the connector is called before the first poll.
     pub(crate) fn start(mut self, chore: Chore) -> Errand<K> {
-        let bench = self.held.bench.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let bench = self.held.bench.get_mut().take();
         let mut bench = bench
             .unwrap_or_else(|| Box::new(Box::new(Workbench { serve: serve::<K>, running: Box::pin(None) })));
         bench.start(self.held, chore);
@@ -174,7 +180,7 @@ impl<K: Connector> Errand<K> {
         match catch_unwind(AssertUnwindSafe(|| self.bench.poll(cx))) {
             Ok(Poll::Pending) => Progress::Pending(self),
             Ok(Poll::Ready((mut held, outcome))) => {
-                held.bench = Mutex::new(Some(self.bench));
+                held.bench = SyncWrapper::new(Some(self.bench));
                 Progress::Done(Link { held }, outcome)
             }
             Err(payload) => Progress::Lost(Panicked::new(&*payload)),
@@ -226,7 +232,8 @@ where
 
 /// Calls the connector on a connection and brings the connection back, whatever the connector does.
 async fn serve<K: Connector>(mut held: Box<Held<K>>, chore: Chore) -> Served<K> {
-    let Held { connection, connector, .. } = &mut *held;
+    let Held { connection, home, .. } = &mut *held;
+    let connector = home.connector();
     let outcome = match chore {
         Chore::Check => caught(async { connector.is_valid(connection).await }).await,
         Chore::Acquire => caught(async { connector.on_acquire(connection).await }).await,

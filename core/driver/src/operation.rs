@@ -138,7 +138,7 @@ async fn connect<K: Connector, R: Runtime>(mut watch: Watch<K, R>, record: Arc<R
     watch.answer(match outcome.map(settle) {
         Some(Ok(connection)) => {
             let home = Shared::home(&watch.shared);
-            End::well(Some(Link::new(connection, connector, home, record, watch.slot, serial)))
+            End::well(Some(Link::new(connection, home, record, watch.slot, serial)))
         }
         Some(Err(trouble)) => End::badly(None, trouble),
         None => End::lost(Failure::Aborted),

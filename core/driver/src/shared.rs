@@ -20,7 +20,7 @@ use crate::link::{Chore, Errand, Home, Link, Progress, contain};
 use crate::operation::{self, End, Kind};
 use crate::runtime::Runtime;
 use crate::seats::Cells;
-use crate::state::State;
+use crate::state::{State, is_sampled};
 
 /// A pool, as its clones, handles, operations and background tasks share it.
 ///
@@ -43,7 +43,7 @@ pub(crate) struct Shared<K: Connector, R: Runtime> {
 }
 
 /// How often a taken lock is looked at before its waiter goes to sleep: for some microseconds. These
-/// numbers did best among 64 tasks in the bench `peers`.
+/// numbers did best among 64 tasks in the bench `pools`.
 const GLANCES: u32 = 50;
 /// How long a waiter pauses between two looks.
 const PAUSES: u32 = 8;
@@ -162,9 +162,19 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
 
     /// A claimer gives a connection back in good order.
     pub(crate) fn take_back(self: &Arc<Self>, link: Link<K>) {
-        let now = self.runtime.now();
+        // Where somebody waits, or how long it was held is measured, the time has to be right.
+        let exact = self.crowded.load(Ordering::Relaxed) || is_sampled(link.held.ticket.arrival);
+        let now = exact.then(|| self.runtime.now());
         let mut effects = Effects::new();
         let mut state = self.lock();
+        let now = now.unwrap_or_else(|| {
+            if state.machine.waiting() == 0 && state.alarm.keeps_time() {
+                return state.machine.latest();
+            }
+            let now = self.runtime.now();
+            state.alarm.keep_time(now, &mut effects);
+            now
+        });
         if let Err(link) = state.take_back(now, link, &mut effects) {
             let slot = link.held.slot;
             state.put_back(now, slot, Place::Resting(link));
@@ -273,7 +283,7 @@ impl<K: Connector, R: Runtime> Home<K> for Gate<K, R> {
         }
         let progress = shared.runtime.enter(|| {
             let cx = &mut Context::from_waker(Waker::noop());
-            match link.at_once(Chore::Recycle, cx) {
+            match link.at_once(&shared.connector, Chore::Recycle, cx) {
                 Some(outcome) => Progress::Done(link, outcome),
                 None => link.start(Chore::Recycle).poll(cx),
             }
@@ -292,6 +302,10 @@ impl<K: Connector, R: Runtime> Home<K> for Gate<K, R> {
 
     fn give_back(&self, slot: SlotId, place: Place<K>, what: Return) {
         self.0.give_back(slot, place, what);
+    }
+
+    fn connector(&self) -> &K {
+        &self.0.connector
     }
 
     fn name(&self) -> &str {

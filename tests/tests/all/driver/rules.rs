@@ -168,6 +168,32 @@ fn rule_7_an_idle_pool_has_no_timer_that_is_not_needed() {
 }
 
 #[test]
+fn rule_7_while_connections_come_and_go_somebody_looks_at_the_clock_ten_times_a_second() {
+    let rig = Rig::with(&["a"], |policy| {
+        policy.spares_wanted = 1;
+        policy.max_slots = 1;
+        policy.set_config.spread = Duration::ZERO;
+    });
+    rig.pass(10_000);
+    let slept = rig.world.slept();
+    for _ in 0..1_000 {
+        drop(rig.claim());
+        rig.pass(1);
+    }
+    let looks = rig.world.slept() - slept;
+    assert!((9..=12).contains(&looks), "{looks} looks in a second");
+    let came_to_rest = rig.world.elapsed() - Duration::from_millis(1);
+    rig.pass(1_000);
+    assert_eq!(rig.world.slept() - slept - looks, 2, "then it is known that nobody relies on it");
+    rig.pass(60_000);
+    // The only idle connection is checked when it is a full interval overdue, a glance early at most.
+    let checked = rig.script.calls(Method::Check)[0].at - came_to_rest;
+    let (early, due) = (Duration::from_millis(59_900), Duration::from_secs(60));
+    assert!(early <= checked && checked <= due, "checked {checked:?} after it came to rest");
+    rig.end();
+}
+
+#[test]
 fn rule_8_a_runtime_that_goes_away_ends_the_pool() {
     for hang in [false, true] {
         let rig = Rig::with(&["a"], |policy| policy.max_slots = 10);
