@@ -373,8 +373,13 @@ fn backends_that_are_up_but_answer_nothing_leave_a_dial_for_one_that_works() {
     // Each has a connection in somebody's hands, so that it is up, whatever its connects do.
     let held: Vec<_> = names.iter().map(|_| sim.claim_now()).collect();
     assert!(names.iter().all(|name| held.iter().any(|slot| sim.backend_of(*slot) == *name)));
-    let waiting: Vec<_> = (0..40).map(|_| sim.claim_by(Timestamp::NEVER)).collect();
-    sim.run(5_000);
+    // One after the other, so that their connects are given up one after the other too, and whenever one
+    // is, some backend that is up does not pause.
+    let mut waiting = Vec::new();
+    for _ in 0..20 {
+        waiting.push(sim.claim_by(Timestamp::NEVER));
+        sim.run(10);
+    }
     sim.publish(&["a", "b", "c", "d", "e"]);
     sim.run(60_000);
     let served = waiting.iter().filter(|claim| sim.granted(**claim).is_some()).count();
