@@ -56,8 +56,8 @@ impl PoolMachine {
         }
         ensure!(placed == offered, "C13: the buckets hold {:?}", self.pick_order());
         ensure!(
-            self.order.is_sorted_by_key(|&backend| self.sets.at(backend).rank),
-            "C13: the rendezvous order is out of order"
+            self.order.is_sorted_by(|&one, &other| self.precedes(one, other)),
+            "C13: the backends are out of order"
         );
         for (id, slot) in self.slots.iter() {
             self.audit_slot(SlotId(id), slot)?;
@@ -123,7 +123,8 @@ impl PoolMachine {
         ensure!(self.order.contains(&backend) == set.wanted, "C13: {backend:?} is in the wrong order");
         let withheld = set.health.suspect && set.health.suspect_out > 0 && self.sound_online > 0;
         let offered = set.wanted && idle > 0 && !withheld;
-        let bucket = offered.then(|| pick::bucket(set.counts.load(), set.wish.share));
+        let bucket = offered.then(|| pick::bucket(set.counts.load(), set.wish));
+        ensure!(set.run <= set.wish.turns.saturating_sub(1), "C13: the turn of {backend:?} is too long");
         ensure!(
             bucket == set.bucket,
             "C13: {backend:?} belongs in bucket {bucket:?}, is in {:?}",

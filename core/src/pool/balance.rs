@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::event::{Action, BackendId, SlotId, SlotKind};
 use super::follow::Found;
 use super::{PoolMachine, SlotState};
+use crate::time::Timestamp;
 
 /// What a slot is moved for at the cap.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -77,23 +78,44 @@ impl PoolMachine {
 
     /// Sheds what is too much, on the tick: running connects first, then what is idle longest, but a
     /// working connection only once its replacement works. Before the tick it only sees to it that
-    /// there will be one.
-    pub(super) fn shed(&mut self, census: &[Found], tick: bool, out: &mut Vec<Action>) {
-        let mut surplus = Vec::new();
+    /// there will be one. What tiers beyond the `open` ones have left is no concern of the tick's.
+    pub(super) fn shed(&mut self, census: &[Found], tick: bool, open: u16, out: &mut Vec<Action>) {
+        let (mut surplus, mut closed) = (Vec::new(), Vec::new());
+        let (mut shared, mut replaced) = (0, self.planned.target);
         for found in census.iter().filter(|found| !found.candidate.wish.probe) {
-            if found.live > found.candidate.wish.share {
-                surplus.push((found.backend, found.live - found.candidate.wish.share));
+            let share = found.candidate.wish.share;
+            shared += share;
+            if found.candidate.tier > open {
+                replaced += found.live - found.connecting;
+                closed.extend((found.live > 0).then_some((found.backend, found.live)));
+            } else if found.live > share {
+                surplus.push((found.backend, found.live - share));
             }
-        }
-        if surplus.is_empty() {
-            return;
         }
         if tick {
             self.shed_connects(&mut surplus, out);
-            self.shed_idle(&mut surplus, out);
+            self.shed_idle(&mut surplus, replaced, out);
         }
         if surplus.iter().any(|&(_, excess)| excess > 0) {
             self.arm_rebalance();
+        }
+        self.close_tiers(&mut closed, shared, out);
+    }
+
+    /// Gives up what tiers have left that are closed, once they have been for long enough; what is in use
+    /// then gets as long again. The delay is half fixed and half drawn, so that backends that come and go
+    /// cost no connections, and pools that share them do not move together.
+    fn close_tiers(&mut self, closed: &mut Vec<(BackendId, u32)>, shared: u32, out: &mut Vec<Action>) {
+        if core::mem::take(&mut self.planned.closing) {
+            self.shed_connects(closed, out);
+            self.shed_idle(closed, shared, out);
+        }
+        if closed.iter().all(|&(_, left)| left == 0) {
+            self.planned.closes_at = Timestamp::NEVER;
+        } else if self.planned.closes_at.is_never() {
+            let half = self.policy.rebalance_interval / 2;
+            let drawn = self.tier_dice.up_to(half);
+            self.planned.closes_at = self.now.after(half).after(drawn);
         }
     }
 
@@ -110,8 +132,9 @@ impl PoolMachine {
         }
     }
 
-    fn shed_idle(&mut self, surplus: &mut [(BackendId, u32)], out: &mut Vec<Action>) {
-        while self.wanted.connected() > self.planned.target {
+    /// Closes idle connections while there are more than `kept`.
+    fn shed_idle(&mut self, surplus: &mut [(BackendId, u32)], kept: u32, out: &mut Vec<Action>) {
+        while self.wanted.connected() > kept {
             let idle = surplus.iter_mut().filter(|(_, excess)| *excess > 0).filter_map(|entry| {
                 let slot = SlotId(self.sets.at(entry.0).idle.last()?);
                 let SlotState::Unclaimed { since } = self.slots.at(slot).state else { return None };

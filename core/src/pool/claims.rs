@@ -181,7 +181,8 @@ impl PoolMachine {
         out: &mut Vec<Action>,
     ) -> Option<SlotId> {
         let (backend, before) = self.pick.first()?;
-        let set = self.sets.at(backend);
+        let set = self.sets.at_mut(backend);
+        set.take_turn();
         let slot = SlotId(set.idle.first().expect("C13: a backend that is offered has an idle connection"));
         enter(self, slot, out);
         if self.sets.at(backend).bucket == Some(before) {

@@ -137,7 +137,7 @@ impl PoolMachine {
         let set = self.sets.at(backend);
         let withheld = set.health.suspect && set.health.suspect_out > 0 && self.sound_online > 0;
         let offered = set.idle.len() > 0 && set.wanted && !withheld;
-        let bucket = offered.then(|| pick::bucket(set.counts.load(), set.wish.share));
+        let bucket = offered.then(|| pick::bucket(set.counts.load(), set.wish));
         self.pick.place(backend, bucket, &mut self.sets);
     }
 

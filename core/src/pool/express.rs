@@ -103,7 +103,8 @@ impl PoolMachine {
         entry.suspicion = 0;
         set.counts.shift(SlotKind::Unclaimed, SlotKind::Claimed);
         self.wanted.shift(SlotKind::Unclaimed, SlotKind::Claimed);
-        let next = (set.idle.len() > 0).then(|| pick::bucket(set.counts.load(), set.wish.share));
+        set.take_turn();
+        let next = (set.idle.len() > 0).then(|| pick::bucket(set.counts.load(), set.wish));
         if next == Some(bucket) {
             self.pick.rotate(backend, &mut self.sets);
         } else {
@@ -175,7 +176,7 @@ impl PoolMachine {
             entry.state = SlotState::Unclaimed { since: now };
             set.counts.shift(from, SlotKind::Unclaimed);
             self.wanted.shift(from, SlotKind::Unclaimed);
-            let bucket = pick::bucket(set.counts.load(), set.wish.share);
+            let bucket = pick::bucket(set.counts.load(), set.wish);
             let backend = entry.backend;
             set.idle.push_front(slot.0, &mut IdleLinks(&mut self.slots));
             self.pick.place(backend, Some(bucket), &mut self.sets);

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::balance::Want;
 use super::event::{Action, BackendId, Note, SlotId, SlotKind};
-use super::plan::{Candidate, plan};
+use super::plan::{Candidate, Wish, heft, plan};
 use super::set::Standing;
 use super::{PoolMachine, SlotState};
 use crate::digest::Digest;
@@ -50,6 +50,10 @@ pub(super) struct Planned {
     pub(super) probe_room_after: Timestamp,
     /// When a probe that stands in the way has had its time.
     pub(super) again_at: Timestamp,
+    /// When connections of tiers that are closed are given up; never while there are none.
+    pub(super) closes_at: Timestamp,
+    /// That time has come.
+    pub(super) closing: bool,
 }
 
 impl Planned {
@@ -68,6 +72,8 @@ impl Planned {
         room_for_probe: false,
         probe_room_after: Timestamp::EPOCH,
         again_at: Timestamp::NEVER,
+        closes_at: Timestamp::NEVER,
+        closing: false,
     };
 
     /// What matters of it between two events: what is `stale` or asked for by a tick is planned by then.
@@ -85,6 +91,7 @@ impl Planned {
         digest.push(u64::from(self.target) << 32 | u64::from(self.probing));
         digest.push(left(self.probe_room_after));
         digest.push(left(self.again_at));
+        digest.push(left(self.closes_at));
     }
 }
 
@@ -115,13 +122,16 @@ impl PoolMachine {
 
     fn plan_anew(&mut self, target: u32, out: &mut Vec<Action>) {
         let mut census: Vec<_> = self.order.iter().map(|&backend| self.find(backend)).collect();
-        plan(&mut census, target);
+        let open = plan(&mut census, target);
         let tick = core::mem::take(&mut self.planned.tick);
         out.push(Action::Note(Note::Planned { tick }));
         for found in &census {
             let set = self.sets.at_mut(found.backend);
             let before = core::mem::replace(&mut set.wish, found.candidate.wish);
-            if before.share != set.wish.share {
+            if before.turns != set.wish.turns {
+                set.run = 0;
+            }
+            if (before.share, before.turns) != (set.wish.share, set.wish.turns) {
                 self.refresh(found.backend);
             }
         }
@@ -135,7 +145,7 @@ impl PoolMachine {
         self.open_for_claims(&mut census, out);
         self.open_probes(&mut census, out);
         self.open_spares(&mut census, out);
-        self.shed(&census, tick, out);
+        self.shed(&census, tick, open, out);
         self.planned.undialled = census.iter().any(Found::is_undialled);
         self.planned.content = self.leaving() == leaving && !census.iter().any(Found::is_wanting);
         self.planned.pressed = self.presses_for_room();
@@ -243,11 +253,17 @@ impl PoolMachine {
         let live = set.counts.live();
         Found {
             backend,
-            candidate: Candidate::new(set.standing(), if pausing { live.min(max_count) } else { max_count }),
+            candidate: Candidate {
+                tier: set.backend.priority,
+                heft: heft(set.backend.weight),
+                standing: set.standing(),
+                pausing,
+                limit: if pausing { live.min(max_count) } else { max_count },
+                wish: Wish::default(),
+            },
             live,
             connecting: set.counts.of(SlotKind::Connecting),
             places: max_count.saturating_sub(set.counts.total()),
-            pausing,
             last_dial: set.health.last_dial,
         }
     }
@@ -359,11 +375,9 @@ pub(super) struct Found {
     pub(super) candidate: Candidate,
     /// Slots that are not on their way out.
     pub(super) live: u32,
-    connecting: u32,
+    pub(super) connecting: u32,
     /// How many more slots it may have.
     places: u32,
-    /// It may not be dialled yet.
-    pausing: bool,
     last_dial: u64,
 }
 
@@ -375,12 +389,12 @@ impl Found {
 
     /// A probe of it is due and not running.
     fn wants_probe(&self) -> bool {
-        self.candidate.wish.probe && self.connecting == 0 && !self.pausing && self.places > 0
+        self.candidate.wish.probe && self.connecting == 0 && !self.candidate.pausing && self.places > 0
     }
 
     /// It has no slot of use, and is not being dialled though it may be.
     fn is_undialled(&self) -> bool {
-        !self.pausing && self.live == 0
+        !self.candidate.pausing && self.live == 0
     }
 
     /// It ought to be dialled, and may be.
@@ -390,7 +404,7 @@ impl Found {
 
     /// How many slots it lacks that it may open now.
     fn lacks(&self) -> u32 {
-        let free = !self.pausing && self.places > 0 && self.connecting < SET_DIALS;
+        let free = !self.candidate.pausing && self.places > 0 && self.connecting < SET_DIALS;
         if free { self.candidate.wish.share.saturating_sub(self.live) } else { 0 }
     }
 }

@@ -79,7 +79,12 @@ impl PoolMachine {
         digest.push(pack(flags) << 8 | health.last_connect.map_or(2, u64::from));
         let failures = u64::from(health.failures.min(self.failures_that_matter()));
         digest.push(dial << 32 | failures << 16 | self.pick.turn(backend, &self.sets));
-        digest.push(u64::from(set.wish.share));
+        digest.push(u64::from(set.wish.share) << 32 | u64::from(set.wish.turns));
+        if set.wanted {
+            // One that comes back comes with its own.
+            digest.push(u64::from(set.backend.priority) << 16 | u64::from(set.backend.weight));
+            digest.push(u64::from(set.run));
+        }
         let paused = health.next_attempt != Timestamp::EPOCH;
         digest.push(if paused { self.left(health.next_attempt) } else { u64::MAX });
         digest.push(if health.suspect { self.left(self.forgiven_at(backend)) } else { 0 });

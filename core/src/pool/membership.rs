@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::event::{Action, BackendId, Denial, Note, SlotId, SlotKind};
-use super::plan::Wish;
+use super::plan::{Wish, heft};
 use super::queue::Standing;
 use super::set::SlotSet;
 use super::{Life, PoolMachine};
@@ -31,7 +31,7 @@ impl PoolMachine {
             self.order.retain(|&other| other != backend);
             self.withdraw(backend, out);
         }
-        let left = self.order.len();
+        let mut changed = self.order.len() < published;
         for (backend, known) in set.into_iter().zip(known) {
             let id = match known {
                 Some(known) => self.keep(known, backend, out),
@@ -40,9 +40,10 @@ impl PoolMachine {
             if let Some(id) = id {
                 let place = self.order.partition_point(|&other| self.precedes(other, id));
                 self.order.insert(place, id);
+                changed = true;
             }
         }
-        self.planned.stale |= left < published || left < self.order.len();
+        self.planned.stale |= changed;
     }
 
     /// Tells what in a set is known.
@@ -71,13 +72,13 @@ impl PoolMachine {
         Latest { set, known, gone }
     }
 
-    /// What a backend's place in the rendezvous order follows from: equal ranks are no ambiguity.
-    fn place(&self, backend: BackendId) -> (u64, (&str, SocketAddr)) {
+    /// What a backend's place in the order follows from: equal ranks are no ambiguity.
+    fn place(&self, backend: BackendId) -> (u16, u64, (&str, SocketAddr)) {
         let set = self.sets.at(backend);
-        (set.rank, set.backend.identity())
+        (set.backend.priority, set.rank, set.backend.identity())
     }
 
-    fn precedes(&self, one: BackendId, other: BackendId) -> bool {
+    pub(super) fn precedes(&self, one: BackendId, other: BackendId) -> bool {
         self.place(one) < self.place(other)
     }
 
@@ -89,13 +90,25 @@ impl PoolMachine {
         added
     }
 
-    /// A backend that is known is in the new set; its id if it was not in the one before.
+    /// A backend that is known is in the new set; its id if it has no place in the order yet: it was not in
+    /// the set before, or its priority or weight is another.
     fn keep(&mut self, known: BackendId, latest: Backend, out: &mut Vec<Action>) -> Option<BackendId> {
-        let set = self.sets.at_mut(known);
-        set.backend = latest;
-        if set.wanted {
+        let set = self.sets.at(known);
+        let wanted = set.wanted;
+        if (set.backend.priority, set.backend.weight) != (latest.priority, latest.weight) {
+            if wanted {
+                self.order.remove(self.order.partition_point(|&other| self.precedes(other, known)));
+            }
+            let rank = rank(self.rank_seed, &latest);
+            let set = self.sets.at_mut(known);
+            (set.backend, set.rank) = (latest, rank);
+        } else if wanted {
             return None;
         }
+        if wanted {
+            return Some(known);
+        }
+        let set = self.sets.at_mut(known);
         set.wanted = true;
         self.draining.release(&set.counts);
         self.wanted.absorb(&set.counts);
@@ -109,7 +122,7 @@ impl PoolMachine {
     fn withdraw(&mut self, backend: BackendId, out: &mut Vec<Action>) {
         let set = self.sets.at_mut(backend);
         set.wanted = false;
-        set.wish = Wish::default();
+        (set.wish, set.run) = (Wish::default(), 0);
         self.wanted.release(&set.counts);
         self.draining.absorb(&set.counts);
         out.push(Action::Note(Note::Removed(backend)));
@@ -182,7 +195,9 @@ impl PoolMachine {
     }
 }
 
-/// A backend's place in the rendezvous order of the pool with this seed.
+/// A backend's place in the rendezvous order of the pool with this seed: by chance alone among equal weights,
+/// and otherwise first as often as its weight is a part of all (weighted rendezvous hashing, Schindelhauer and
+/// Schomaker, "Weighted distributed hash tables", SPAA 2005; as a race of exponentials).
 fn rank(seed: u64, backend: &Backend) -> u64 {
     // FNV-1a (Fowler, Noll, Vo) over the identity, finished by SplitMix64's mixing.
     let address = backend.address.ip();
@@ -195,5 +210,26 @@ fn rank(seed: u64, backend: &Backend) -> u64 {
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
-    mix(seed ^ mix(hash))
+    exponential(mix(seed ^ mix(hash))) / u64::from(heft(backend.weight))
+}
+
+/// Fractional bits of a logarithm.
+const BITS: u32 = 57;
+
+/// An even number made exponential: the logarithm of the reciprocal of what it leaves of 1, to the base of 2.
+/// A larger number never becomes a smaller one.
+fn exponential(even: u64) -> u64 {
+    let left = (!even).max(1);
+    let whole = left.ilog2();
+    // Between 1 and 2, with 63 fractional bits: each squaring yields one bit of its logarithm.
+    let mut mantissa = u128::from(left << left.leading_zeros());
+    let mut fraction = 0_u64;
+    for _ in 0..BITS {
+        mantissa = (mantissa * mantissa) >> 63;
+        let doubled = mantissa >> 64;
+        mantissa >>= doubled;
+        fraction = fraction << 1 | doubled as u64;
+    }
+    // Of 64 bits, so that 64 is what the logarithm of 1 is counted from.
+    (64 << BITS) - (u64::from(whole) << BITS | fraction)
 }

@@ -10,7 +10,7 @@
 //! - `membership`: the resolver's set changes; the pool ends.
 //! - `health`: what failures and successes say about a backend; `backoff` is the pause.
 //! - `follow`: settling: the plan is followed by opening what it wants; `plan` is the wish, `balance`
-//!   moves slots at the cap and sheds what is too much.
+//!   moves slots at the cap and sheds what is too much, and what tiers have left that are closed.
 //! - `enter`: the one way from state to state, for every slot.
 //! - `slot`, `set`, `queue`, `pick`, `timers`, `list`: what is remembered, so that nothing is searched.
 //! - `view`: what there is to see of it.
@@ -118,7 +118,8 @@ pub struct PoolMachine {
     rank_seed: u64,
     backoff_dice: Dice,
     spread_dice: Dice,
-    /// The backends of the resolver's set, in rendezvous order.
+    tier_dice: Dice,
+    /// The backends of the resolver's set, by priority, and among equals in rendezvous order.
     order: Vec<BackendId>,
     /// Slots of backends that left it.
     draining: Counts,
@@ -150,6 +151,7 @@ overwritable!(PoolMachine {
     rank_seed,
     backoff_dice,
     spread_dice,
+    tier_dice,
     order,
     draining,
     sound_online,
@@ -189,6 +191,7 @@ impl PoolMachine {
             rank_seed: dice.fork(1).draw(),
             backoff_dice: dice.fork(2),
             spread_dice: dice.fork(3),
+            tier_dice: dice.fork(4),
             sets: Sets::new(),
             order: Vec::new(),
             slots: Slots::new(),
@@ -229,7 +232,11 @@ impl PoolMachine {
             return Timestamp::NEVER;
         }
         let timers = self.slot_timers.first().min(self.set_timers.first());
-        timers.min(self.queue.deadline()).min(self.rebalance_at).min(self.planned.again_at)
+        timers
+            .min(self.queue.deadline())
+            .min(self.rebalance_at)
+            .min(self.planned.again_at)
+            .min(self.planned.closes_at)
     }
 
     /// Fires every timer that is due.
@@ -246,6 +253,11 @@ impl PoolMachine {
         if self.rebalance_at <= self.now {
             self.rebalance_at = Timestamp::NEVER;
             self.planned.tick = true;
+            self.planned.stale = true;
+        }
+        if self.planned.closes_at <= self.now {
+            self.planned.closes_at = Timestamp::NEVER;
+            self.planned.closing = true;
             self.planned.stale = true;
         }
         if self.planned.again_at <= self.now {

@@ -2,6 +2,7 @@
 
 use super::event::BackendId;
 use super::list::List;
+use super::plan::Wish;
 use super::set::{BucketLinks, Sets};
 
 /// Buckets of load: the last is for backends without a share, the one before for all that are loaded
@@ -13,7 +14,8 @@ const STEPS: u32 = 31;
 /// The backends that have an idle connection to give, by load relative to their share.
 ///
 /// Within a bucket the one that has been at that load longest comes first: whoever is picked goes to
-/// the end of its new bucket, so that equally loaded backends take turns. Picking and moving are O(1)
+/// the end of its new bucket once its turn is over, so that equally loaded backends take turns, longer ones
+/// where they weigh more. Picking and moving are O(1)
 /// however many backends there are.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
@@ -57,16 +59,23 @@ impl Pick {
             }
         }
         if let Some(bucket) = bucket {
-            self.buckets[usize::from(bucket) % BUCKETS].push_back(backend.0, &mut BucketLinks(sets));
+            let goes_on = sets.at(backend).run > 0;
+            let list = &mut self.buckets[usize::from(bucket) % BUCKETS];
+            if goes_on {
+                list.push_front(backend.0, &mut BucketLinks(sets));
+            } else {
+                list.push_back(backend.0, &mut BucketLinks(sets));
+            }
             self.filled |= 1 << bucket;
         }
     }
 
-    /// Sends a backend that was just picked to the end of its bucket.
+    /// Sends a backend that was just picked to the end of its bucket, unless its turn goes on.
     pub(crate) fn rotate(&mut self, backend: BackendId, sets: &mut Sets) {
-        if let Some(bucket) = sets.at(backend).bucket {
+        let set = sets.at(backend);
+        if let Some(bucket) = set.bucket {
             let list = &mut self.buckets[usize::from(bucket)];
-            if list.len() == 1 {
+            if set.run > 0 || list.len() == 1 {
                 return;
             }
             list.remove(backend.0, &mut BucketLinks(sets));
@@ -90,11 +99,15 @@ impl Pick {
     }
 }
 
-/// The bucket for this load, given this share.
-pub(crate) fn bucket(load: u32, share: u32) -> u8 {
+/// The bucket for this load, given this share. Load counts by whole turns, so that a turn goes on however
+/// many of its claims are out at a time.
+#[inline]
+pub(crate) fn bucket(load: u32, wish: Wish) -> u8 {
+    let Wish { share, turns, .. } = wish;
     if share == 0 {
         return BUCKETS as u8 - 1;
     }
+    let load = if turns > 1 { load - load % turns } else { load };
     // Twice the share is the last step that matters, and keeps the product small.
     let scaled = load.min(share.saturating_mul(2)).saturating_mul(STEPS) / share;
     scaled.min(BUCKETS as u32 - 2) as u8

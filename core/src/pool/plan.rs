@@ -1,12 +1,20 @@
 //! What ought to be: from a census to wishes, without a state and without a clock.
 
+use alloc::vec::Vec;
+
 use super::set::Standing;
 
-/// What the plan has to know of one backend, and what it wants of it. The census lists them in rendezvous
-/// order.
+/// What the plan has to know of one backend, and what it wants of it. The census lists them by tier, and
+/// within one in rendezvous order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Candidate {
+    /// Its priority: backends of one are a tier, and the lowest comes first.
+    pub(crate) tier: u16,
+    /// Its part beside those of the others in its tier. Above zero.
+    pub(crate) heft: u32,
     pub(crate) standing: Standing,
+    /// It may not be dialled yet.
+    pub(crate) pausing: bool,
     /// The most slots it can hold at present.
     pub(crate) limit: u32,
     pub(crate) wish: Wish,
@@ -18,63 +26,118 @@ pub(crate) struct Candidate {
 pub(crate) struct Wish {
     /// How many slots it should have.
     pub(crate) share: u32,
+    /// How many claims in a row are its turn, where backends of unequal weights take turns; otherwise at
+    /// most 1.
+    pub(crate) turns: u32,
     /// Whether it should be probed as soon as it may.
     pub(crate) probe: bool,
 }
 
 impl Candidate {
-    pub(crate) fn new(standing: Standing, limit: u32) -> Self {
-        Self { standing, limit, wish: Wish::default() }
+    /// Whether it is up and can hold anything.
+    fn takes(&self) -> bool {
+        self.standing == Standing::Up && self.limit > 0
     }
 
-    /// Whether it is up and did not get all that it can take.
-    fn takes_more(&self) -> bool {
-        self.standing == Standing::Up && self.wish.share < self.limit
+    /// Its exact part of `left` slots, of which `hefts` is the sum of all parts: the whole slots, and what
+    /// remains.
+    fn quota(&self, left: u32, hefts: u64) -> (u64, u64) {
+        let product = u64::from(left) * u64::from(self.heft);
+        (product / hefts, product % hefts)
     }
 }
 
-/// Divides `target` slots over the backends of a census.
+/// What a weight of RFC 2782 counts for: in proportion, and 0 for half of 1, so that it is the least but not
+/// nothing.
+pub(crate) fn heft(weight: u16) -> u32 {
+    (2 * u32::from(weight)).max(1)
+}
+
+/// Divides `target` slots over the backends of a census, and says which is the last tier that is open.
 ///
-/// Rendezvous hashing (Thaler and Ravishankar, "Using name-based mappings to increase hit rates", 1998)
-/// with a subset: the first `target` backends that are not down are served, those untried among them
-/// are probed, and so are the ones down that come before the last of them. Those that are up share the
-/// target equally by largest remainder, each within its limit. The wishes depend on nothing but the
-/// standings, the limits and the target.
-pub(crate) fn plan<C: AsMut<Candidate>>(census: &mut [C], target: u32) {
-    let (mut chosen, mut end) = (0, 0);
-    for candidate in census.iter_mut().map(AsMut::as_mut) {
-        let reached = chosen < target;
-        candidate.wish = Wish { share: 0, probe: reached && candidate.standing != Standing::Up };
-        chosen += u32::from(candidate.standing != Standing::Down);
-        end += usize::from(reached);
+/// The first tier with a backend that is up and may be dialled takes everything. Those before it have none
+/// such: their backends are probed, and take no more than what they still have. While no backend is up, the
+/// first tier with one that is untried is the last.
+///
+/// Within a tier it is rendezvous hashing (Thaler and Ravishankar, "Using name-based mappings to increase hit
+/// rates", 1998) with a subset: as many backends that are not down as there are slots for the tier are
+/// served, those untried among them are probed, and so are the ones down that come before the last of them.
+/// Those that are up share the slots by weight. The wishes depend on nothing but the census and the target.
+pub(crate) fn plan<C: AsMut<Candidate>>(census: &mut [C], target: u32) -> u16 {
+    let mut census: Vec<_> = census.iter_mut().map(AsMut::as_mut).collect();
+    let first = |holds: fn(&Candidate) -> bool| census.iter().find(|of| holds(of)).map(|of| of.tier);
+    let taking = first(|of| of.takes() && !of.pausing);
+    let open = taking.or_else(|| first(|of| of.standing == Standing::Untried)).unwrap_or(u16::MAX);
+    let mut left = target;
+    for tier in census.chunk_by_mut(|one, other| one.tier == other.tier) {
+        let slots = if tier[0].tier <= open { left } else { 0 };
+        let (mut chosen, mut end) = (0, 0);
+        for candidate in &mut *tier {
+            let reached = chosen < slots;
+            let probe = reached && candidate.standing != Standing::Up;
+            candidate.wish = Wish { probe, ..Wish::default() };
+            chosen += u32::from(candidate.standing != Standing::Down);
+            end += usize::from(reached);
+        }
+        let mut served: Vec<_> = tier[..end].iter_mut().filter(|of| of.takes()).collect();
+        divide(&mut served, slots);
+        take_turns(&mut served);
+        left -= served.iter().map(|of| of.wish.share).sum::<u32>();
     }
-    divide(&mut census[..end], target);
+    open
 }
 
-/// Divides `left` slots over the backends that are up: as many to each as it can take where that is less
-/// than an equal part of what the others leave, and the rest equally, the remainder to the first.
-fn divide<C: AsMut<Candidate>>(served: &mut [C], mut left: u32) {
-    let mut open =
-        served.iter_mut().map(AsMut::as_mut).filter(|candidate| candidate.takes_more()).count() as u32;
-    let mut before = 0;
-    while open != before && open > 0 {
-        before = open;
-        let equal = left / open;
-        for candidate in served.iter_mut().map(AsMut::as_mut) {
-            if candidate.takes_more() && candidate.limit <= equal {
-                candidate.wish.share = candidate.limit;
-                left -= candidate.limit;
-                open -= 1;
+/// Divides slots by largest remainder over at most as many backends, at least one and at most its limit to
+/// each. The remainder goes to the first among equals.
+fn divide(served: &mut [&mut &mut Candidate], mut left: u32) {
+    let mut open: Vec<_> = served.iter_mut().collect();
+    // Whoever's part is too small or too large gets the nearest that is not, those first that matter more, and
+    // the others divide the rest, until everybody's part is right.
+    let hefts = loop {
+        let hefts: u64 = open.iter().map(|of| u64::from(of.heft)).sum();
+        let (mut lacking, mut excess) = (0, 0);
+        for of in &open {
+            let part = u128::from(left) * u128::from(of.heft);
+            lacking += u128::from(hefts).saturating_sub(part);
+            excess += part.saturating_sub(u128::from(of.limit) * u128::from(hefts));
+        }
+        if (lacking, excess) == (0, 0) {
+            break hefts;
+        }
+        let before = left;
+        open.retain_mut(|of| {
+            let part = u128::from(before) * u128::from(of.heft);
+            let too_small = lacking >= excess && part < u128::from(hefts);
+            let too_large = excess >= lacking && part > u128::from(of.limit) * u128::from(hefts);
+            if too_small || too_large {
+                of.wish.share = if too_small { 1 } else { of.limit };
+                left -= of.wish.share;
             }
-        }
+            !(too_small || too_large)
+        });
+    };
+    let whole = left;
+    for of in &mut open {
+        of.wish.share = of.quota(whole, hefts).0 as u32;
+        left -= of.wish.share;
     }
-    for candidate in served.iter_mut().map(AsMut::as_mut) {
-        if candidate.takes_more() {
-            candidate.wish.share = left.div_ceil(open);
-            left -= candidate.wish.share;
-            open -= 1;
-        }
+    open.sort_by_key(|of| core::cmp::Reverse(of.quota(whole, hefts).1));
+    for of in open.iter_mut().take(left as usize) {
+        of.wish.share += 1;
     }
+}
+
+/// Backends of unequal weights take as many claims in a row as stand in proportion to their shares.
+fn take_turns(served: &mut [&mut &mut Candidate]) {
+    let equal = served.windows(2).all(|pair| pair[0].heft == pair[1].heft);
+    let common = served.iter().map(|of| of.wish.share).fold(0, greatest_common_divisor);
+    for of in served {
+        of.wish.turns = if equal { 1 } else { of.wish.share / common };
+    }
+}
+
+fn greatest_common_divisor(one: u32, other: u32) -> u32 {
+    if other == 0 { one } else { greatest_common_divisor(other, one % other) }
 }
 
 #[cfg(test)]
@@ -83,9 +146,14 @@ mod tests {
 
     use super::*;
 
-    const UP: (Standing, u32) = (Standing::Up, 16);
-    const DOWN: (Standing, u32) = (Standing::Down, 16);
-    const NEW: (Standing, u32) = (Standing::Untried, 16);
+    const UP: Candidate = of(Standing::Up);
+    const DOWN: Candidate = of(Standing::Down);
+    const NEW: Candidate = of(Standing::Untried);
+
+    const fn of(standing: Standing) -> Candidate {
+        let wish = Wish { share: 0, turns: 0, probe: false };
+        Candidate { tier: 0, heft: 1, standing, pausing: false, limit: 16, wish }
+    }
 
     impl AsMut<Self> for Candidate {
         fn as_mut(&mut self) -> &mut Self {
@@ -93,22 +161,29 @@ mod tests {
         }
     }
 
-    fn at_most(limit: u32) -> (Standing, u32) {
-        (Standing::Up, limit)
+    fn at_most(limit: u32) -> Candidate {
+        Candidate { limit, ..UP }
     }
 
-    fn wishes(census: &[(Standing, u32)], target: u32) -> Vec<Wish> {
-        let mut census: Vec<_> =
-            census.iter().map(|&(standing, limit)| Candidate::new(standing, limit)).collect();
+    fn weighs(weight: u16) -> Candidate {
+        Candidate { heft: heft(weight), ..UP }
+    }
+
+    fn in_tier(tier: u16, candidate: Candidate) -> Candidate {
+        Candidate { tier, ..candidate }
+    }
+
+    fn wishes(census: &[Candidate], target: u32) -> Vec<Wish> {
+        let mut census = census.to_vec();
         plan(&mut census, target);
         census.iter().map(|candidate| candidate.wish).collect()
     }
 
-    fn shares(census: &[(Standing, u32)], target: u32) -> Vec<u32> {
+    fn shares(census: &[Candidate], target: u32) -> Vec<u32> {
         wishes(census, target).iter().map(|wish| wish.share).collect()
     }
 
-    fn probed(census: &[(Standing, u32)], target: u32) -> Vec<bool> {
+    fn probed(census: &[Candidate], target: u32) -> Vec<bool> {
         wishes(census, target).iter().map(|wish| wish.probe).collect()
     }
 
@@ -146,5 +221,54 @@ mod tests {
         assert_eq!(probed(&[DOWN, UP, DOWN, NEW, DOWN, NEW], 2), [true, false, true, true, false, false]);
         assert_eq!(probed(&[DOWN, DOWN, UP], 8), [true, true, false]);
         assert_eq!(probed(&[NEW, NEW], 0), [false, false]);
+    }
+
+    #[test]
+    fn shares_and_turns_follow_the_weights_as_far_as_they_can() {
+        assert_eq!(shares(&[weighs(3), weighs(1)], 8), [6, 2]);
+        assert_eq!(shares(&[weighs(1), weighs(3)], 9), [2, 7]);
+        assert_eq!(shares(&[weighs(1), weighs(1), weighs(2)], 8), [2, 2, 4]);
+        assert_eq!(shares(&[weighs(65535), weighs(65535)], 7), [4, 3]);
+        assert_eq!(shares(&[Candidate { limit: 4, ..weighs(3) }, weighs(1)], 8), [4, 4]);
+        let turns = |census: &[_]| wishes(census, 8).iter().map(|wish| wish.turns).collect::<Vec<_>>();
+        assert_eq!(turns(&[weighs(3), weighs(1)]), [3, 1]);
+        assert_eq!(turns(&[weighs(5), weighs(5), weighs(5)]), [1, 1, 1]);
+    }
+
+    #[test]
+    fn the_least_weight_is_not_nothing() {
+        assert_eq!(shares(&[weighs(0), weighs(1)], 9), [3, 6]);
+        assert_eq!(shares(&[weighs(0), weighs(100)], 8), [1, 7]);
+        let heavy = |limit| Candidate { limit, ..weighs(1000) };
+        assert_eq!(shares(&[heavy(7), weighs(1), weighs(1), weighs(1)], 8), [5, 1, 1, 1]);
+        assert_eq!(shares(&[heavy(2), weighs(1), weighs(1)], 8), [2, 3, 3]);
+    }
+
+    #[test]
+    fn the_first_tier_with_a_backend_that_is_up_takes_everything() {
+        let next = |candidate| in_tier(1, candidate);
+        assert_eq!(shares(&[UP, DOWN, next(UP)], 8), [8, 0, 0]);
+        assert_eq!(shares(&[at_most(2), next(UP)], 8), [2, 0]);
+        assert_eq!(shares(&[DOWN, DOWN, next(UP), next(UP)], 8), [0, 0, 4, 4]);
+        assert_eq!(probed(&[DOWN, next(DOWN), next(UP), in_tier(2, NEW)], 8), [true, true, false, false]);
+        assert_eq!(shares(&[NEW, NEW, next(UP)], 1), [0, 0, 1]);
+        assert_eq!(probed(&[NEW, NEW, next(UP)], 1), [true, false, false]);
+    }
+
+    #[test]
+    fn while_nothing_is_up_tiers_are_tried_in_turn() {
+        let next = |candidate| in_tier(1, candidate);
+        assert_eq!(probed(&[NEW, DOWN, next(NEW)], 8), [true, true, false]);
+        assert_eq!(probed(&[DOWN, next(NEW), in_tier(2, NEW)], 8), [true, true, false]);
+        assert_eq!(probed(&[DOWN, next(DOWN), in_tier(2, DOWN)], 8), [true, true, true]);
+    }
+
+    #[test]
+    fn a_tier_that_may_not_be_dialled_keeps_what_it_has_and_the_next_gets_the_rest() {
+        let left = Candidate { pausing: true, ..at_most(3) };
+        assert_eq!(shares(&[left, in_tier(1, UP)], 8), [3, 5]);
+        assert_eq!(probed(&[left, in_tier(1, NEW)], 3), [false, false]);
+        let empty = Candidate { pausing: true, ..at_most(0) };
+        assert_eq!(shares(&[empty, in_tier(1, UP)], 8), [0, 8]);
     }
 }

@@ -84,6 +84,8 @@ pub(crate) struct SlotSet {
     pub(crate) place: Link,
     /// What the plan in force wants of it.
     pub(crate) wish: Wish,
+    /// How many claims more its turn lasts.
+    pub(crate) run: u32,
     /// The pick's bucket it is in.
     pub(crate) bucket: Option<u8>,
     /// In the resolver's latest set; otherwise it drains.
@@ -92,11 +94,11 @@ pub(crate) struct SlotSet {
     pub(crate) sound: bool,
     pub(crate) health: Health,
     pub(crate) backend: Backend,
-    /// Its place in the pool's rendezvous order: lower is served first.
+    /// Its place in the pool's rendezvous order within its tier: lower is served first.
     pub(crate) rank: u64,
 }
 
-overwritable!(SlotSet { counts, idle, place, wish, bucket, wanted, sound, health, backend, rank });
+overwritable!(SlotSet { counts, idle, place, wish, run, bucket, wanted, sound, health, backend, rank });
 
 impl SlotSet {
     pub(crate) fn new(backend: Backend, rank: u64) -> Self {
@@ -109,6 +111,7 @@ impl SlotSet {
             counts: Counts::default(),
             idle: List::EMPTY,
             wish: Wish::default(),
+            run: 0,
             bucket: None,
             place: Link::NONE,
         }
@@ -121,6 +124,13 @@ impl SlotSet {
             Some(true) => Standing::Up,
             Some(false) => Standing::Down,
         }
+    }
+
+    /// One of its connections is picked: a claim of its turn, or the first of its next one.
+    #[inline]
+    pub(crate) fn take_turn(&mut self) {
+        let turn = if self.run > 0 { self.run } else { self.wish.turns };
+        self.run = turn.saturating_sub(1);
     }
 
     pub(crate) fn online(&self) -> bool {

@@ -23,6 +23,8 @@ pub enum Reason {
     Rebalance,
     /// A probe has had its time, and claims wait for its slot.
     Plan,
+    /// Connections of tiers that are closed are given up.
+    Tiers,
 }
 
 impl PoolMachine {
@@ -154,7 +156,10 @@ impl PoolMachine {
         if let Some(backend) = self.set_timers.peek_due(at) {
             return Some(Reason::Backend(BackendId(backend)));
         }
-        Some(if self.rebalance_at == at { Reason::Rebalance } else { Reason::Plan })
+        if self.rebalance_at == at {
+            return Some(Reason::Rebalance);
+        }
+        Some(if self.planned.closes_at == at { Reason::Tiers } else { Reason::Plan })
     }
 }
 
