@@ -16,9 +16,11 @@ pub struct Backend {
     pub name: Arc<str>,
     /// Where it listens.
     pub address: SocketAddr,
-    /// RFC 2782: lower is used first. 0 where the resolver knows none.
+    /// RFC 2782: lower is used first, and others only while none of these works. 0 where the resolver knows
+    /// none.
     pub priority: u16,
-    /// RFC 2782: the share among backends of one priority. 0 where the resolver knows none.
+    /// RFC 2782: the share of slots and claims among backends of one priority. 0 is the least, half of 1, and
+    /// what a resolver says that knows none.
     pub weight: u16,
 }
 

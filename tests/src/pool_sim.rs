@@ -141,7 +141,7 @@ impl PoolSim {
         self.manners.insert(name.to_owned(), manners);
     }
 
-    /// Publishes these backends; one that has no manners yet behaves.
+    /// Publishes these backends, as [`backend`] knows them; one that has no manners yet behaves.
     pub fn publish(&mut self, names: &[&str]) {
         let backends = names.iter().map(|name| backend(name)).collect();
         self.happen(Event::Backends(backends));
@@ -373,12 +373,17 @@ impl PoolSim {
     }
 }
 
-/// The backend that the simulation knows by this name; `name@2` is the same name at another address.
+/// The backend that the simulation knows by this name; `name@2` is the same name at another address, and
+/// `name/1/3` is of priority 1 and weight 3.
 #[must_use]
 pub fn backend(name: &str) -> Backend {
+    let mut parts = name.split('/');
+    let name = parts.next().expect("a split text has a part");
+    let mut number = || parts.next().map_or(0, |part| part.parse().expect("a small number"));
+    let (priority, weight) = (number(), number());
     let (name, port) = match name.split_once('@') {
         Some((name, number)) => (name, 1000 + number.parse::<u16>().expect("a small number")),
         None => (name, 1000),
     };
-    Backend::new(name, ([127, 0, 0, 1], port).into())
+    Backend { priority, weight, ..Backend::new(name, ([127, 0, 0, 1], port).into()) }
 }

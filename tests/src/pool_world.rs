@@ -56,18 +56,22 @@ pub struct Freedom {
     pub deadlines: bool,
     /// Claims may be "now or never".
     pub hasty: bool,
+    /// Every backend is a tier of its own, and the resolver may turn their order round.
+    pub tiers: bool,
 }
 
 impl Freedom {
-    /// Everything may happen.
+    /// Everything may happen, to backends of one tier.
     pub const ALL: Self =
-        Self { membership: true, acquire: true, shutdown: true, deadlines: true, hasty: true };
+        Self { membership: true, acquire: true, shutdown: true, deadlines: true, hasty: true, tiers: false };
 }
 
 /// The step of time. Every time-out is a small multiple of it, so that deadlines take few values.
 const UNIT: Duration = Duration::from_secs(1);
 /// A world has no more slots or claims.
 const MOST: usize = 4;
+/// The bit of a set whose tiers are in the opposite order.
+const TURNED: u16 = 1 << 8;
 
 /// Walks through every state of a world of this size, or its first `limit` or so, and adds to what was
 /// `seen` elsewhere. `progress` is told after every layer.
@@ -142,7 +146,7 @@ impl PoolWorld {
             machine,
             size,
             freedom,
-            backends: (0..size.backends).map(backend).collect(),
+            backends: (0..size.backends).map(|number| backend(number, freedom.tiers)).collect(),
             now: Timestamp::EPOCH,
             slots: [None; MOST],
             claims: [ClaimModel::Free; MOST],
@@ -168,8 +172,9 @@ impl PoolWorld {
     }
 
     fn set(&self, published: u16) -> Vec<Backend> {
-        let numbered = (0..).zip(&*self.backends);
-        numbered.filter(|(number, _)| published & (1 << number) != 0).map(|(_, of)| of.clone()).collect()
+        let last = if published & TURNED == 0 { 0 } else { self.size.backends - 1 };
+        let numbered = (0..).zip(&*self.backends).filter(|(number, _)| published & (1 << number) != 0);
+        numbered.map(|(_, of)| Backend { priority: of.priority.abs_diff(last), ..of.clone() }).collect()
     }
 
     /// The bit by which this backend is known in `published`.
@@ -333,7 +338,10 @@ impl PoolWorld {
     fn prepare_set(&mut self, set: &[Backend], seen: &mut Seen) {
         let before = self.published;
         let numbered = (0..).zip(&*self.backends);
-        self.published = numbered.filter(|(_, of)| set.contains(of)).map(|(n, _)| 1 << n).sum();
+        let known = numbered.filter(|(_, of)| set.iter().any(|other| other.identity() == of.identity()));
+        self.published = known.map(|(number, _)| 1 << number).sum();
+        let turned = set.iter().any(|of| !self.backends.contains(of));
+        self.published |= if turned { TURNED } else { 0 };
         let back = self.slots.iter().flatten().any(|slot| {
             let held = matches!(slot.place, Place::Fresh(_) | Place::Claimer);
             held && self.published & !before & self.bit(slot.backend) != 0
@@ -464,8 +472,9 @@ impl World for PoolWorld {
     }
 }
 
-fn backend(number: u16) -> Backend {
-    Backend::new(format!("b{number}"), ([127, 0, 0, 1], 1000 + number).into())
+fn backend(number: u16, tiers: bool) -> Backend {
+    let priority = if tiers { number } else { 0 };
+    Backend { priority, ..Backend::new(format!("b{number}"), ([127, 0, 0, 1], 1000 + number).into()) }
 }
 
 fn ensure(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {

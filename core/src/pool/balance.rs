@@ -105,7 +105,7 @@ impl PoolMachine {
     /// Gives up what tiers have left that are closed, once they have been for long enough; what is in use
     /// then gets as long again. The delay is half fixed and half drawn, so that backends that come and go
     /// cost no connections, and pools that share them do not move together.
-    fn close_tiers(&mut self, closed: &mut Vec<(BackendId, u32)>, shared: u32, out: &mut Vec<Action>) {
+    fn close_tiers(&mut self, closed: &mut [(BackendId, u32)], shared: u32, out: &mut Vec<Action>) {
         if core::mem::take(&mut self.planned.closing) {
             self.shed_connects(closed, out);
             self.shed_idle(closed, shared, out);

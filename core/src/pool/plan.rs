@@ -26,8 +26,7 @@ pub(crate) struct Candidate {
 pub(crate) struct Wish {
     /// How many slots it should have.
     pub(crate) share: u32,
-    /// How many claims in a row are its turn, where backends of unequal weights take turns; otherwise at
-    /// most 1.
+    /// How many claims in a row are its turn: more than 1 only where weights are unequal.
     pub(crate) turns: u32,
     /// Whether it should be probed as soon as it may.
     pub(crate) probe: bool,
@@ -127,12 +126,14 @@ fn divide(served: &mut [&mut &mut Candidate], mut left: u32) {
     }
 }
 
-/// Backends of unequal weights take as many claims in a row as stand in proportion to their shares.
+/// Backends take as many claims in a row as stand in proportion to their weights, one where these are equal.
+/// What would be more in a row than a backend has slots is in proportion to the shares instead.
 fn take_turns(served: &mut [&mut &mut Candidate]) {
-    let equal = served.windows(2).all(|pair| pair[0].heft == pair[1].heft);
-    let common = served.iter().map(|of| of.wish.share).fold(0, greatest_common_divisor);
+    let hefts = served.iter().map(|of| of.heft).fold(0, greatest_common_divisor);
+    let shares = served.iter().map(|of| of.wish.share).fold(0, greatest_common_divisor);
+    let exact = served.iter().all(|of| of.heft / hefts <= of.wish.share);
     for of in served {
-        of.wish.turns = if equal { 1 } else { of.wish.share / common };
+        of.wish.turns = if exact { of.heft / hefts } else { of.wish.share / shares };
     }
 }
 
@@ -233,6 +234,9 @@ mod tests {
         let turns = |census: &[_]| wishes(census, 8).iter().map(|wish| wish.turns).collect::<Vec<_>>();
         assert_eq!(turns(&[weighs(3), weighs(1)]), [3, 1]);
         assert_eq!(turns(&[weighs(5), weighs(5), weighs(5)]), [1, 1, 1]);
+        assert_eq!(turns(&[weighs(2), weighs(3), weighs(2)]), [2, 3, 2]);
+        assert_eq!(turns(&[weighs(101), weighs(100)]), [1, 1]);
+        assert_eq!(turns(&[weighs(100), weighs(0)]), [7, 1]);
     }
 
     #[test]

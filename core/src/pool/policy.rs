@@ -15,7 +15,8 @@ pub struct Policy {
     pub spares_wanted: usize,
     /// The hard cap on slots in any state, over all backends. At least 1.
     pub max_slots: usize,
-    /// How often slots are moved back into balance and surplus is closed. Above zero.
+    /// How often slots are moved back into balance and surplus is closed. What a priority that is no longer
+    /// used has left is closed after half of it to all of it, drawn each time. Above zero.
     pub rebalance_interval: Duration,
     /// From a claim to a usable connection, `on_acquire` included. Zero makes every claim "now or never".
     pub claim_timeout: Duration,

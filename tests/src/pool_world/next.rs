@@ -3,7 +3,7 @@
 use qorb_core::Timestamp;
 use qorb_core::pool::{ClaimId, Event, Failure, Return, SlotId};
 
-use super::{ClaimModel, Place, PoolWorld, SlotModel, Step};
+use super::{ClaimModel, Place, PoolWorld, SlotModel, Step, TURNED};
 use crate::operation::Operation;
 
 impl PoolWorld {
@@ -16,6 +16,9 @@ impl PoolWorld {
                 if allowed && published != self.published {
                     steps.push(Step::Publish(published));
                 }
+            }
+            if self.freedom.tiers && self.published != 0 {
+                steps.push(Step::Publish(self.published ^ TURNED));
             }
             if self.freedom.shutdown {
                 steps.push(Step::Event(Event::ShutDown));

@@ -20,6 +20,9 @@ impl PoolWorld {
                 if *event == Event::Tick && self.slots.iter().flatten().all(|slot| slot.running.is_none()) {
                     seen.see("the tick sheds a connection");
                 }
+                if *event == Event::Tick && self.is_behind(slot) {
+                    seen.see("a tier that is closed gives up a connection");
+                }
                 self.start(slot, Operation::Close, &[Place::Shelf, Place::Away])
             }
             Action::Abort(slot) => {
@@ -61,6 +64,17 @@ impl PoolWorld {
             }
             Action::Note(_) => Ok(()),
         }
+    }
+
+    /// Whether a tier before that of this slot's backend has a connection, and it rests without a share.
+    fn is_behind(&self, slot: SlotId) -> bool {
+        let of = self.machine.backend_of(slot);
+        let before = |priority| {
+            let mut views = self.machine.census();
+            views.any(|view| view.backend.priority < priority && view.counts.connected() > 0)
+        };
+        let mut views = self.machine.census().filter(|view| view.id == of && view.in_set && view.share == 0);
+        views.any(|view| before(view.backend.priority))
     }
 
     pub(super) fn perform_connect(&mut self, slot: SlotId, backend: BackendId) -> Result<(), String> {
@@ -117,6 +131,9 @@ impl PoolWorld {
         })?;
         let backend = self.slots[slot.0 as usize].ok_or("C5: a slot is granted that does not exist")?.backend;
         let wanted = self.wanted(backend);
+        if self.machine.census().any(|of| of.backend.priority < self.machine.backend(backend).priority) {
+            seen.see("a claim is granted by a tier behind the first");
+        }
         let model = self.model(slot);
         ensure(model.running.is_none() && model.place == Place::Shelf && wanted, || {
             format!("C5: {slot:?} is granted but not at rest on a wanted backend: {model:?}")

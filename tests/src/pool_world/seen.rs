@@ -25,6 +25,8 @@ pub const SOMETIMES: &[&str] = &[
     "a backend returns while its connection is held",
     "a slot is moved at the cap",
     "the tick sheds a connection",
+    "a claim is granted by a tier behind the first",
+    "a tier that is closed gives up a connection",
     "shutdown denies a waiting claim",
     "the pool stops with a handle out",
     "a suspect is passed over",

@@ -36,6 +36,9 @@ pub(super) struct Chances {
     pub(super) slowness: u32,
     /// How often the set of backends changes, at most this long apart.
     pub(super) membership: Duration,
+    /// How many tiers there may be, and how heavy a backend.
+    pub(super) tiers: u16,
+    pub(super) heaviest: u16,
     pub(super) odds: Odds,
 }
 
@@ -89,6 +92,8 @@ pub(super) struct Odds {
     pub(super) alarm_lags: OneIn,
     /// A tick comes though nothing is due.
     pub(super) idle_ticks: OneIn,
+    /// A backend's priority and weight are drawn anew when the set changes.
+    pub(super) revalues: OneIn,
 }
 
 impl Chances {
@@ -121,6 +126,8 @@ impl Chances {
             slowness: 2 + dice.below(50) as u32,
             membership: millis(membership),
             odds: Odds::draw(dice),
+            tiers: if one_in(dice, 2) { 1 } else { 1 + log_below(dice, 4) as u16 },
+            heaviest: if one_in(dice, 2) { 0 } else { log_below(dice, 65_535) as u16 },
         }
     }
 }
@@ -145,6 +152,7 @@ impl Odds {
             clock_skews: odds(20),
             alarm_lags: odds(5),
             idle_ticks: odds(50),
+            revalues: odds(5),
         }
     }
 }

@@ -112,6 +112,9 @@ impl<'told> World<'told> {
             audit_every: if size <= SMALL { 1 } else { size / 4 },
             chances,
         };
+        for backend in 0..world.chances.backends {
+            world.revalue(backend);
+        }
         world.due.push(Reverse((Timestamp::EPOCH, Due::Membership)));
         for claimer in 0..world.chances.claimers {
             let away = world.dice.up_to(world.chances.away);
@@ -343,6 +346,10 @@ impl World<'_> {
             2 => all,
             _ => self.published ^ 1 << self.dice.below(u64::from(self.chances.backends)),
         };
+        if one_in(&mut self.dice, self.chances.odds.revalues) {
+            let backend = self.dice.below(u64::from(self.chances.backends)) as u16;
+            self.revalue(backend);
+        }
         let after = self.dice.up_to(self.chances.membership);
         self.due.push(Reverse((self.now.after(after), Due::Membership)));
         self.publish(self.published)
@@ -352,6 +359,14 @@ impl World<'_> {
         let numbered = (0..).zip(&self.backends);
         let set = numbered.filter(|(number, _)| published >> number & 1 == 1).map(|(_, of)| of.0.clone());
         self.happen(Event::Backends(set.collect()))
+    }
+
+    /// Draws a backend's priority and weight.
+    fn revalue(&mut self, backend: u16) {
+        let mut draw = |count: u16| self.dice.below(u64::from(count)) as u16;
+        let (priority, weight) = (draw(self.chances.tiers), draw(self.chances.heaviest));
+        let (backend, ..) = &mut self.backends[backend as usize];
+        (backend.priority, backend.weight) = (priority, weight);
     }
 
     fn machine_ended(&self) -> bool {

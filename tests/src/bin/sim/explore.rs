@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
     tries: u8,
     /// Nothing of this kind happens; if not given, a pool of more than two slots does without membership,
-    /// acquire, deadlines and hasty, and all of it can be walked through
+    /// tiers, acquire, deadlines and hasty, and all of it can be walked through
     #[arg(long, value_enum, value_name = "KIND", value_delimiter = ',')]
     without: Option<Vec<Kind>>,
     /// Stop after the layer in which so many states are known
@@ -63,6 +63,8 @@ enum Explored {
 enum Kind {
     /// A pool's set of backends changes
     Membership,
+    /// A pool's backends are a tier each, whose order changes
+    Tiers,
     /// A pool's `on_acquire` pends and fails
     Acquire,
     /// The machine is shut down
@@ -84,7 +86,7 @@ enum Kind {
 }
 
 /// What a pool of more than two slots does without if nothing is said.
-const LARGE_WITHOUT: [Kind; 4] = [Kind::Membership, Kind::Acquire, Kind::Deadlines, Kind::Hasty];
+const LARGE_WITHOUT: [Kind; 5] = [Kind::Membership, Kind::Tiers, Kind::Acquire, Kind::Deadlines, Kind::Hasty];
 
 /// What came of it.
 struct Found {
@@ -141,6 +143,7 @@ fn of_pool(arguments: &Arguments) -> Found {
         shutdown: with(Kind::Shutdown),
         deadlines: with(Kind::Deadlines),
         hasty: with(Kind::Hasty),
+        tiers: with(Kind::Tiers),
     };
     let show = |far: &Progress| progress::show(&far.to_string());
     let report = pool_world::walk(size, freedom, arguments.limit, Seen::default(), show);

@@ -22,18 +22,24 @@ fn address() -> SocketAddr {
 
 /// An answer: the service leads to `count` targets, the target number n has the address 10.0.0.n.
 fn answer(question: &[u8], count: u16) -> Vec<u8> {
+    answer_with(question, &vec![(0, 0); usize::from(count)])
+}
+
+/// The same with the targets' priorities and weights.
+fn answer_with(question: &[u8], targets: &[(u16, u16)]) -> Vec<u8> {
     let asked = Message::from_vec(question).expect("a question");
     let query = asked.queries[0].clone();
     let mut message = Message::new(asked.metadata.id, MessageType::Response, OpCode::Query);
     message.add_query(query.clone());
     let name = |number: u16| Name::from_ascii(format!("n{number}.test.com.")).expect("a name");
     if query.query_type() == RecordType::SRV {
-        for number in 1..=count {
-            let target = RData::SRV(SRV::new(0, 0, 4000 + number, name(number)));
+        for (number, (priority, weight)) in (1..).zip(targets) {
+            let target = RData::SRV(SRV::new(*priority, *weight, 4000 + number, name(number)));
             message.add_answer(Record::from_rdata(query.name().clone(), 60, target));
         }
     } else if query.query_type() == RecordType::A {
-        let found = (1..=count).find(|number| name(*number) == *query.name()).expect("one of ours");
+        let mut numbers = (1..).take(targets.len());
+        let found = numbers.find(|number| name(*number) == *query.name()).expect("one of ours");
         let host = RData::A(A(Ipv4Addr::new(10, 0, 0, found as u8)));
         message.add_answer(Record::from_rdata(query.name().clone(), 60, host));
     }
@@ -248,5 +254,41 @@ fn m6_a_pool_finds_its_backends_through_a_server_that_was_itself_found_by_name()
     assert!(world.elapsed() < late(20), "at once: {:?}", world.elapsed());
     world.pass(Duration::from_secs(1));
     assert_eq!(pool.stats().backends.len(), 2);
+    end(world, &script, pool);
+}
+
+#[test]
+fn priorities_and_weights_that_dns_knows_are_the_pools() {
+    let world = World::new(10);
+    let script = Script::new(world.sim());
+    let targets = [(10, 3), (10, 1), (20, 100)];
+    world.serve_udp(
+        address(),
+        Box::new(move |question| vec![Reply::Bytes(late(1), answer_with(question, &targets))]),
+    );
+    let pool = pool(&world, &script);
+    world.pass(Duration::from_secs(1));
+    let found = |pool: &SimPool| pool.stats().backends;
+    let rest: Vec<_> = found(&pool).iter().map(|of| of.unclaimed_slots).collect();
+    assert_eq!(rest, [6, 2, 0]);
+    for _ in 0..80 {
+        drop(world.run_until(pool.claim()).expect("it is served"));
+    }
+    let claims: Vec<_> = found(&pool).iter().map(|of| of.total_claims).collect();
+    assert_eq!(claims, [60, 20, 0]);
+    for name in ["n1.test.com.", "n2.test.com."] {
+        script.set(name, Method::Connect, Act::FAIL);
+        script.set(name, Method::Check, Act::FAIL);
+        script.set(name, Method::Recycle, Act::FAIL);
+    }
+    // Each of the two costs one error, and then claims are served by the next tier.
+    let mut served = Vec::new();
+    for _ in 0..10 {
+        let handle = world.run_until(pool.claim()).expect("it is served");
+        served.push(handle.backend().priority);
+        drop(handle);
+        world.settle();
+    }
+    assert!(served.iter().filter(|priority| **priority == 10).count() <= 2, "{served:?}");
     end(world, &script, pool);
 }

@@ -37,7 +37,7 @@ fn documented() -> Vec<String> {
 
 /// First the one with everything: sets that change, failures, hangs, `on_acquire`, deadlines and the end.
 /// Then others, each free where that one is not: claims that fail twice, claims that are now or never, two slots
-/// of one backend, slots that are moved at the cap, suspects that are passed over.
+/// of one backend, slots that are moved at the cap, suspects that are passed over, tiers that open and close.
 #[test]
 fn every_interleaving_of_small_worlds_keeps_the_contract_and_the_readme_has_the_table_of_slot_states() {
     let everything = Size { backends: 2, slots: 2, slots_of_one: 1, claims: 2, tries: 1 };
@@ -46,13 +46,20 @@ fn every_interleaving_of_small_worlds_keeps_the_contract_and_the_readme_has_the_
     let one_backend = Size { slots: 2, slots_of_one: 2, ..one_slot };
     let moving = Size { slots_of_one: 2, ..everything };
     let wider = Size { slots: 3, claims: 3, ..moving };
-    let plain =
-        Freedom { membership: false, acquire: false, shutdown: false, deadlines: false, hasty: false };
+    let plain = Freedom {
+        membership: false,
+        acquire: false,
+        shutdown: false,
+        deadlines: false,
+        hasty: false,
+        tiers: false,
+    };
     let seen = every_state_of(everything, Freedom { hasty: false, ..Freedom::ALL }, Seen::default());
     let seen = every_state_of(again, Freedom { acquire: true, ..plain }, seen);
     let seen = every_state_of(one_slot, Freedom::ALL, seen);
     let seen = every_state_of(one_backend, Freedom::ALL, seen);
     let seen = every_state_of(moving, plain, seen);
+    let seen = every_state_of(Size { claims: 1, ..moving }, Freedom { tiers: true, ..plain }, seen);
     let seen = explored(wider, plain, 100_000, seen).seen;
     assert_eq!(seen.missing(), [""; 0], "never happened");
     let table = seen.table();

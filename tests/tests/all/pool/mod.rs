@@ -4,3 +4,4 @@ mod better;
 mod explore;
 mod scenarios;
 mod stories;
+mod tiers;
