@@ -115,7 +115,8 @@ impl PoolMachine {
         } else if self.planned.closes_at.is_never() {
             let half = self.policy.rebalance_interval / 2;
             let drawn = self.tier_dice.up_to(half);
-            self.planned.closes_at = self.now.after(half).after(drawn);
+            // The fixed half is the larger one, lest nothing be left of a nanosecond.
+            self.planned.closes_at = self.now.after(self.policy.rebalance_interval - half).after(drawn);
         }
     }
 
