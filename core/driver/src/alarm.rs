@@ -1,7 +1,7 @@
 //! The one timer of a pool: a task that sleeps until the machine's next deadline.
 //!
 //! While connections come and go it also looks at the clock ten times a second, so that not every one of them
-//! has to: reading a clock takes as long as all else that a turn does under the lock.
+//! has to: reading a clock is a fifth of what a claim and its release cost.
 //!
 //! It does not keep the pool alive while it sleeps, is woken only for an earlier deadline than the one
 //! it sleeps for, and does not sleep at all while there is none.
