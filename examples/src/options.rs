@@ -63,9 +63,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(u64::from(number) * millis))
 }
 
-fn positive(text: &str) -> Result<Duration, String> {
+/// Reads a duration that is not zero.
+///
+/// # Errors
+///
+/// It is none, or is zero.
+pub fn positive(text: &str) -> Result<Duration, String> {
     match duration(text)? {
-        Duration::ZERO => Err("it must run for some time: 10s, 500ms".to_owned()),
+        Duration::ZERO => Err("it must be some time: 10s, 500ms".to_owned()),
         span => Ok(span),
     }
 }

@@ -4,16 +4,17 @@
 #![allow(clippy::print_stdout, reason = "a test that fails shows what its programs printed")]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-use qorb_examples::Summary;
+use qorb_examples::{DnsServer, Summary};
 
 /// Longer than anything here takes, even where a test shares its processor with many.
 const PATIENCE: Duration = Duration::from_secs(60);
+const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const NAMES: [&str; 3] = ["echo001.test.com", "echo002.test.com", "echo003.test.com"];
 
 /// A running example. It is killed when this is dropped.
@@ -153,9 +154,9 @@ fn a_summary_has_its_keys_in_their_order() {
 
 #[test]
 fn bad_input_is_refused_with_a_reason() {
-    let table: [(&[&str], &str); 9] = [
+    let table: [(&[&str], &str); 12] = [
         (&["quickstart", "--for", "soon"], "write a number and ms, s, m or h"),
-        (&["quickstart", "--for", "0s"], "it must run for some time"),
+        (&["quickstart", "--for", "0s"], "it must be some time"),
         (&["quickstart", "--runtime", "async-std"], "tokio, smol"),
         (&["quickstart", "--claimers", "0"], "1..=10000"),
         (&["tcp_echo_server", "nowhere"], "invalid socket address"),
@@ -163,6 +164,12 @@ fn bad_input_is_refused_with_a_reason() {
         (&["tcp_echo_workload", "--hold", "-1s"], "write a number and ms, s, m or h"),
         (&["tcp_echo_workload", "--no-such-flag"], "--no-such-flag"),
         (&["dns_server", "--target", "echo001"], "write it as"),
+        (&["resolve"], "<SERVICE>"),
+        (
+            &["resolve", "no..name", "--server", "[::1]:1"],
+            "'no..name': the service name is not a domain name",
+        ),
+        (&["resolve", "test.com", "--server", "localhost"], "invalid socket address"),
     ];
     for (command, reason) in table {
         let output = Command::new(path(command[0])).args(&command[1..]).output().expect("it is built");
@@ -200,7 +207,9 @@ fn a_long_hold_ends_with_the_load() {
 
 #[test]
 fn a_program_that_nobody_listens_to_ends_quietly() {
-    let table: [&[&str]; 4] = [
+    let (_names, names) = names(&[("echo001.test.com", 6001)]);
+    let table: [&[&str]; 5] = [
+        &["resolve", "_echo._tcp.test.com", "--server", &names, "--watch"],
         &["quickstart"],
         &["tcp_echo_workload", "--bootstrap", "127.0.0.1:1", "--claimers", "1"],
         &["tcp_echo_server", "127.0.0.1:0"],
@@ -239,10 +248,67 @@ fn an_echo_server_out_of_file_descriptors_serves_again_when_there_are_some() {
 
 #[test]
 fn every_program_has_help() {
-    for name in ["quickstart", "tcp_echo_server", "tcp_echo_workload", "dns_server"] {
+    for name in ["quickstart", "resolve", "tcp_echo_server", "tcp_echo_workload", "dns_server"] {
         let output = Command::new(path(name)).arg("--help").output().expect("it is built");
         assert!(output.status.success() && !output.stdout.is_empty(), "{name}");
     }
+}
+
+/// A DNS server in this process, and where it listens.
+fn names(targets: &[(&str, u16)]) -> (DnsServer, String) {
+    let server = DnsServer::start(LOOPBACK, "_echo._tcp.test.com.", at(targets)).expect("there is a port");
+    let address = server.address().to_string();
+    (server, address)
+}
+
+fn at<'a>(targets: &[(&'a str, u16)]) -> impl Iterator<Item = (&'a str, SocketAddr)> {
+    targets.iter().map(|(name, port)| (*name, SocketAddr::new(LOOPBACK.ip(), *port)))
+}
+
+#[test]
+fn resolve_prints_the_backends_and_who_says_so() {
+    let (mut dns, address) = names(&[("echo001.test.com", 6001)]);
+    for runtime in ["tokio", "smol"] {
+        let arguments = ["_echo._tcp.test.com", "--server", &address, "--runtime", runtime];
+        let (status, lines) = Program::start("resolve", &arguments).finish();
+        assert!(status.success(), "{status}");
+        let words: Vec<Vec<&str>> = lines.iter().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(words[1], ["0", "0", "60s", "echo001.test.com.", "127.0.0.1:6001", &address], "{lines:?}");
+        assert_eq!(lines.len(), 2);
+    }
+    let arguments = ["_echo._tcp.test.com", "--server", &address, "--json"];
+    let (_, lines) = Program::start("resolve", &arguments).finish();
+    let answer: serde_json::Value = serde_json::from_str(&lines[0]).expect("it is JSON");
+    assert_eq!(answer["backends"][0]["address"], "127.0.0.1:6001", "{answer}");
+    assert_eq!(answer["backends"][0]["servers"][0], *address, "{answer}");
+    assert_eq!(answer["servers"][0]["outcome"], "backends", "{answer}");
+
+    let fails = |name: &str, reason: &str| {
+        let output =
+            Command::new(path("resolve")).args([name, "--server", &address]).output().expect("it is built");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let expected = format!("error: no backends of {name}. were found; {address}: {reason}\n");
+        assert!(said == expected && output.stdout.is_empty(), "{said}");
+    };
+    fails("_other._tcp.test.com", "no backends");
+    dns.kill();
+    fails("_echo._tcp.test.com", "failed: unreachable");
+}
+
+#[test]
+fn resolve_goes_on_and_prints_what_changes() {
+    let (mut dns, address) = names(&[("echo001.test.com", 6001)]);
+    let arguments = ["_echo._tcp.test.com", "--server", &address, "--watch", "--every", "100ms"];
+    let mut program = Program::start("resolve", &arguments);
+    program.until("it is found", |line| line.contains(" + echo001.test.com. 127.0.0.1:6001 "));
+    dns.publish(at(&[("echo002.test.com", 6002)])).expect("it is a name");
+    program.until("it is gone", |line| line.contains(" - echo001.test.com. 127.0.0.1:6001 "));
+    program.until("another is there", |line| line.contains(" + echo002.test.com. 127.0.0.1:6002 "));
+    dns.kill();
+    let lost = format!("{address} says: failed: unreachable");
+    program.until("nobody answers", |line| line.ends_with(&lost));
+    assert!(!program.seen.iter().any(|line| line.contains("- echo002")), "{:#?}", program.seen);
 }
 
 #[test]

@@ -27,9 +27,10 @@ mod runtime;
 pub use connector::TcpConnector;
 pub use qorb_driver::{
     Backend, BackendStats, ClaimError, ConfigError, Connector, ConnectorFn, Denial, DnsResolver,
-    DnsResolverConfig, FixedResolver, HandleStats, Histogram, Need, NoRuntime, Once, Panicked, Policy,
-    PolicyError, PoolError, ProbeError, Resolver, SetConfig, SharedError, SingleHost, Standing, Stats,
-    StreamResolver, TimedOut, WaitReadyError, connector_fn, from_stream,
+    DnsResolverConfig, FixedResolver, HandleStats, Histogram, NamedBackend, Need, NoRuntime, Once, Panicked,
+    Policy, PolicyError, PoolError, ProbeError, Resolver, ResolverStats, ServerStats, SetConfig, SharedError,
+    SingleHost, Standing, Stats, StreamResolver, SystemError, TimedOut, WaitReadyError, connector_fn,
+    from_stream,
 };
 pub use runtime::TokioRuntime;
 

@@ -3,29 +3,37 @@
 //! Everything of it lives in one stream, which the pool's listening task polls: the machine, a future
 //! for each question under way, and one timer. So it needs no lock, parsing holds up no claim, what is
 //! forgotten is dropped, and bytes of a forgotten question have no way to the machine.
+//!
+//! `line` is a question's socket or stream; `system` finds whom the system asks; `log` and `stats` are for those
+//! who look on.
 
-use std::collections::{BTreeMap, VecDeque};
+mod line;
+mod log;
+mod stats;
+mod system;
+
+use std::collections::BTreeMap;
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::io;
+use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
-use qorb_core::dns::{self, Action, Event, QueryId, SocketFailure};
+use qorb_core::dns::{self, Action, Event, QueryId};
 use qorb_core::{Backend, Machine, Timestamp};
 
+use self::line::{Heard, Line, Outbox, ask, lock, open};
+use self::log::Log;
+pub use self::stats::{NamedBackend, ResolverStats, ServerStats};
 use crate::resolver::{Need, Resolver};
-use crate::runtime::{Runtime, TcpStream, UdpSocket};
+use crate::runtime::Runtime;
 
 /// How many events are handled before other tasks get a turn.
 const EVENTS_A_TURN: usize = 64;
 /// The least room for a datagram.
 const DATAGRAM: usize = 4096;
-/// The room for one read of a stream.
-const PIECE: usize = 4096;
 
 /// Finds a service's backends by DNS: SRV records, and the addresses of their targets.
 ///
@@ -69,11 +77,17 @@ impl<R: Runtime> Resolver<R> for DnsResolver {
             lines: BTreeMap::new(),
             alarm: None,
             latest: None,
+            published: None,
             need,
             room,
+            log: Log::default(),
         };
         sets.handle(Event::Tick);
         sets
+    }
+
+    fn look(sets: &DnsSets<R>) -> Option<ResolverStats> {
+        Some(sets.stats())
     }
 }
 
@@ -88,33 +102,36 @@ pub struct DnsSets<R: Runtime> {
     alarm: Option<(Timestamp, Sleep)>,
     /// Found, but not published yet.
     latest: Option<Vec<Backend>>,
+    /// When the latest set was found.
+    published: Option<Timestamp>,
     /// Tells when nothing works that it has found.
     need: Need,
     /// For a datagram.
     room: usize,
+    log: Log,
 }
 
 type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
-type Listening = Pin<Box<dyn Future<Output = Heard> + Send>>;
-type Outbox = Arc<Mutex<VecDeque<Vec<u8>>>>;
-
-/// A socket or stream. Its future owns it.
-struct Line {
-    listening: Listening,
-    /// What is to be written to a stream.
-    outbox: Outbox,
-}
-
-/// What came of listening, and how to go on.
-enum Heard {
-    Datagram(Vec<u8>, Listening),
-    Opened(Listening),
-    Bytes(Vec<u8>, Listening),
-    Closed,
-    Failed(SocketFailure),
-}
 
 impl<R: Runtime> DnsSets<R> {
+    /// A snapshot of what it is doing. A pool shows the same in [`Stats::resolver`](crate::Stats::resolver).
+    #[must_use]
+    pub fn stats(&self) -> ResolverStats {
+        ResolverStats::new(&self.machine, self.published, self.runtime.now())
+    }
+
+    /// Every backend as each server last named it, those of one server next to each other.
+    #[must_use]
+    pub fn named(&self) -> Vec<NamedBackend> {
+        let now = self.runtime.now();
+        let named = self.machine.named().map(|named| NamedBackend {
+            server: named.server,
+            backend: named.backend,
+            fresh_for: named.until.since(now),
+        });
+        named.collect()
+    }
+
     /// Tells the machine, and does what it asks for.
     fn handle(&mut self, event: Event) {
         let now = self.runtime.now();
@@ -148,8 +165,12 @@ impl<R: Runtime> DnsSets<R> {
             Action::Forget(query) => {
                 self.lines.remove(&query);
             }
-            Action::Resolved(set) => self.latest = Some(set),
-            Action::Note(note) => tell(self.machine.service(), &note),
+            Action::Resolved(set) => {
+                self.log.set(self.machine.service(), &set);
+                self.published = Some(self.runtime.now());
+                self.latest = Some(set);
+            }
+            Action::Note(note) => self.log.note(self.machine.service(), &note),
         }
     }
 
@@ -226,89 +247,3 @@ impl<R: Runtime> fmt::Debug for DnsSets<R> {
         f.debug_struct("DnsSets").field("service", &self.machine.service()).finish_non_exhaustive()
     }
 }
-
-/// Sends a datagram from a fresh socket, and listens for the first one back.
-async fn ask<R: Runtime>(runtime: R, server: SocketAddr, message: Vec<u8>, room: usize) -> Heard {
-    let mut socket = match runtime.udp(server).await {
-        Ok(socket) => socket,
-        Err(error) => return Heard::Failed(failure(&error, SocketFailure::NoSocket)),
-    };
-    match socket.send(&message).await {
-        Ok(()) => hear(socket, vec![0; room]).await,
-        Err(error) => Heard::Failed(failure(&error, SocketFailure::Other)),
-    }
-}
-
-/// Listens for one datagram.
-fn hear<U: UdpSocket>(mut socket: U, mut buffer: Vec<u8>) -> Listening {
-    Box::pin(async move {
-        match socket.recv(&mut buffer).await {
-            Ok(length) => Heard::Datagram(buffer[..length].to_vec(), hear(socket, buffer)),
-            Err(error) => Heard::Failed(failure(&error, SocketFailure::Other)),
-        }
-    })
-}
-
-/// Opens a stream.
-async fn open<R: Runtime>(runtime: R, server: SocketAddr, outbox: Outbox) -> Heard {
-    match runtime.tcp(server).await {
-        Ok(stream) => Heard::Opened(converse(stream, outbox)),
-        Err(error) => Heard::Failed(failure(&error, SocketFailure::NoSocket)),
-    }
-}
-
-/// Writes whatever is to be written, and listens for the next bytes.
-fn converse<T: TcpStream>(mut stream: T, outbox: Outbox) -> Listening {
-    Box::pin(async move {
-        let mut buffer = vec![0; PIECE];
-        match exchange(&mut stream, &outbox, &mut buffer).await {
-            Ok(0) => Heard::Closed,
-            Ok(length) => Heard::Bytes(buffer[..length].to_vec(), converse(stream, outbox)),
-            Err(error) => Heard::Failed(failure(&error, SocketFailure::Other)),
-        }
-    })
-}
-
-async fn exchange<T: TcpStream>(stream: &mut T, outbox: &Outbox, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        let unsent = lock(outbox).pop_front();
-        if let Some(bytes) = unsent {
-            stream.write_all(&bytes).await?;
-            continue;
-        }
-        let mut reading = pin!(stream.read(buffer));
-        // The resolver polls all its lines whenever it has put something into an outbox.
-        let read = poll_fn(|cx| match reading.as_mut().poll(cx) {
-            Poll::Ready(read) => Poll::Ready(Some(read)),
-            Poll::Pending if lock(outbox).is_empty() => Poll::Pending,
-            Poll::Pending => Poll::Ready(None),
-        });
-        if let Some(read) = read.await {
-            return read;
-        }
-    }
-}
-
-fn lock(outbox: &Outbox) -> std::sync::MutexGuard<'_, VecDeque<Vec<u8>>> {
-    outbox.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What the machine wants to know of an error.
-fn failure(error: &io::Error, otherwise: SocketFailure) -> SocketFailure {
-    use io::ErrorKind as Kind;
-    let kinds = [
-        (SocketFailure::Refused, [Kind::ConnectionRefused, Kind::ConnectionRefused]),
-        (SocketFailure::Unreachable, [Kind::HostUnreachable, Kind::NetworkUnreachable]),
-        (SocketFailure::Reset, [Kind::ConnectionReset, Kind::BrokenPipe]),
-    ];
-    let found = kinds.into_iter().find(|(_, kinds)| kinds.contains(&error.kind()));
-    found.map_or(otherwise, |(failure, _)| failure)
-}
-
-#[cfg(feature = "tracing")]
-fn tell(service: &str, note: &dns::Note) {
-    tracing::debug!(service, ?note, "dns");
-}
-
-#[cfg(not(feature = "tracing"))]
-fn tell(_service: &str, _note: &dns::Note) {}

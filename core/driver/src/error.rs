@@ -2,9 +2,12 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use qorb_core::dns::ConfigError;
 use qorb_core::pool::{Denial, PolicyError};
 use thiserror::Error;
 
@@ -26,6 +29,29 @@ pub enum PoolError {
     /// There is no runtime for its tasks.
     #[error(transparent)]
     NoRuntime(#[from] NoRuntime),
+}
+
+/// A resolver cannot be made from a file that says whom the system asks.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SystemError {
+    /// The file cannot be read.
+    #[error("cannot read {}, which should say whom to ask for names: give the servers' addresses instead", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file names no server.
+    #[error("{} names no server that can be asked: add a line with nameserver and an address to it", path.display())]
+    NoServer {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The rest cannot work.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
 }
 
 /// A pool cannot be waited for.

@@ -39,9 +39,10 @@ mod turn;
 
 pub use claim::Claim;
 pub use connector::{Connector, ConnectorFn, connector_fn};
-pub use dns::{DnsResolver, DnsSets};
+pub use dns::{DnsResolver, DnsSets, NamedBackend, ResolverStats, ServerStats};
 pub use error::{
-    ClaimError, NoRuntime, Panicked, PoolError, ProbeError, SharedError, TimedOut, WaitReadyError,
+    ClaimError, NoRuntime, Panicked, PoolError, ProbeError, SharedError, SystemError, TimedOut,
+    WaitReadyError,
 };
 pub use handle::Handle;
 pub use pool::Pool;

@@ -171,8 +171,10 @@ impl<K: Connector, R: Runtime> Pool<K, R> {
     /// A snapshot of what the pool is doing.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let now = self.owner.shared.runtime.now();
-        self.owner.shared.lock().stats(now)
+        let shared = &self.owner.shared;
+        let now = shared.runtime.now();
+        let stats = shared.lock().stats(now);
+        Stats { resolver: shared.resolving.stats(now), ..stats }
     }
 
     /// The name it was given.

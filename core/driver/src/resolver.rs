@@ -10,9 +10,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
-use qorb_core::Backend;
+use parking_lot::Mutex;
+use qorb_core::{Backend, Timestamp};
 
 use crate::connector::Connector;
+use crate::dns::ResolverStats;
 use crate::effects::Cancel;
 use crate::runtime::Runtime;
 use crate::shared::Shared;
@@ -26,10 +28,18 @@ pub trait Resolver<R: Runtime>: Send + 'static {
     /// Begins to resolve. A pool calls it once; the stream is dropped when the pool ends. `need` tells of
     /// times at which an answer is needed sooner than usual.
     fn start(self, runtime: &R, need: Need) -> Self::Sets;
+
+    /// What there is to see of it, if anything. A pool looks whenever the stream was polled, and shows it in
+    /// [`Stats::resolver`](crate::Stats::resolver).
+    fn look(_sets: &Self::Sets) -> Option<ResolverStats> {
+        None
+    }
 }
 
 /// Tells a resolver that every backend it has named is down, so that it may look again at once.
-#[derive(Clone, Debug)]
+///
+/// The default is one that nobody ever has: for a resolver without a pool.
+#[derive(Clone, Debug, Default)]
 pub struct Need(Arc<Cancel>);
 
 impl Need {
@@ -153,6 +163,8 @@ where
     let pool = Arc::downgrade(shared);
     let end = Arc::clone(&shared.listening);
     let need = Need(Arc::clone(&shared.needing));
+    let sight = Arc::clone(&shared.resolving);
+    let scope = Scope::new(&shared.name);
     shared.runtime.spawn(async move {
         let Ok(sets) = catch_unwind(AssertUnwindSafe(|| resolver.start(&runtime, need))) else { return };
         let mut sets = pin!(sets);
@@ -160,12 +172,55 @@ where
             let next = poll_fn(|cx| match end.poll(cx) {
                 Poll::Ready(()) => Poll::Ready(None),
                 // A resolver that panics has said its last.
-                Poll::Pending => catch_unwind(AssertUnwindSafe(|| sets.as_mut().poll_next(cx)))
-                    .unwrap_or(Poll::Ready(None)),
+                Poll::Pending => catch_unwind(AssertUnwindSafe(|| {
+                    let next = scope.run(|| sets.as_mut().poll_next(cx));
+                    sight.update(S::look(sets.as_ref().get_ref()), runtime.now());
+                    next
+                }))
+                .unwrap_or(Poll::Ready(None)),
             });
             let Some(set) = next.await else { return };
             let Some(pool) = pool.upgrade() else { return };
             pool.publish(set);
         }
     });
+}
+
+/// What was last seen of the resolver, and when: beside the pool's lock, which it has no use for.
+#[derive(Debug, Default)]
+pub(crate) struct Sight(Mutex<Option<(ResolverStats, Timestamp)>>);
+
+impl Sight {
+    fn update(&self, stats: Option<ResolverStats>, now: Timestamp) {
+        *self.0.lock() = stats.map(|stats| (stats, now));
+    }
+
+    /// The same, as it is now.
+    pub(crate) fn stats(&self, now: Timestamp) -> Option<ResolverStats> {
+        let seen = self.0.lock().clone();
+        seen.map(|(stats, at)| stats.later(now.since(at)))
+    }
+}
+
+/// What log events of a resolver are told in, so that they have the pool's name.
+struct Scope {
+    #[cfg(feature = "tracing")]
+    span: tracing::Span,
+}
+
+impl Scope {
+    #[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "nobody reads it"))]
+    fn new(pool: &str) -> Self {
+        Self {
+            #[cfg(feature = "tracing")]
+            span: tracing::warn_span!("resolver", pool),
+        }
+    }
+
+    fn run<T>(&self, call: impl FnOnce() -> T) -> T {
+        #[cfg(feature = "tracing")]
+        return self.span.in_scope(call);
+        #[cfg(not(feature = "tracing"))]
+        return call();
+    }
 }

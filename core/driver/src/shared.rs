@@ -18,6 +18,7 @@ use crate::effects::{Cancel, Effects, Place};
 use crate::error::SharedError;
 use crate::link::{Chore, Errand, Home, Link, Progress, contain};
 use crate::operation::{self, End, Kind};
+use crate::resolver::Sight;
 use crate::runtime::Runtime;
 use crate::seats::Cells;
 use crate::state::{State, is_sampled};
@@ -35,6 +36,8 @@ pub(crate) struct Shared<K: Connector, R: Runtime> {
     pub(crate) listening: Arc<Cancel>,
     /// Tells the resolver that nothing works.
     pub(crate) needing: Arc<Cancel>,
+    /// What the resolver is doing.
+    pub(crate) resolving: Arc<Sight>,
     /// Where claims find their grants, without the lock.
     pub(crate) cells: Arc<Cells<K>>,
     /// A hint that claims wait, so that the next one comes prepared to.
@@ -62,6 +65,7 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
             name,
             listening: Arc::default(),
             needing: Arc::default(),
+            resolving: Arc::default(),
             cells,
             crowded: AtomicBool::new(false),
             state: Apart(Mutex::new(state)),

@@ -7,6 +7,7 @@ use qorb_core::pool::{Denial, SlotKind, Standing};
 use qorb_core::{Backend, Timestamp};
 
 use crate::connector::Connector;
+use crate::dns::ResolverStats;
 use crate::error::{SharedError, reason};
 use crate::state::State;
 
@@ -42,6 +43,8 @@ pub struct Stats {
     pub failures: u64,
     /// The handles that are out.
     pub handles: Vec<HandleStats>,
+    /// What its resolver is doing, if that shows it: one of DNS does.
+    pub resolver: Option<ResolverStats>,
     /// Whether the pool has ended.
     pub ended: bool,
 }
@@ -218,6 +221,7 @@ impl<K: Connector> State<K> {
             closes: self.tally.closes,
             failures: self.tally.failures,
             handles: self.handle_stats(now),
+            resolver: None,
             ended: self.stopped,
         }
     }

@@ -6,6 +6,9 @@ use core::time::Duration;
 
 use super::note::Kind;
 
+/// The most datagrams that a question may take; the system's resolver has the same bound.
+const MOST_ATTEMPTS: u8 = 5;
+
 /// How a resolver asks, and how it treats what it hears.
 ///
 /// Start from [`Config::default`] and change what matters.
@@ -28,9 +31,12 @@ pub struct Config {
     ///
     /// Addresses are then asked for again in every round, so that a target that moves is noticed.
     pub hardcoded_ttl: Option<Duration>,
-    /// How long the first datagram of a question is waited for; the second and third wait twice and four
-    /// times as long. At most a seventh of `query_timeout` is used. Default 1 s.
+    /// How long the first datagram of a question is waited for; each further one is waited for twice as long as
+    /// the one before. Less where all of them would not fit into `query_timeout`. Default 1 s.
     pub attempt_timeout: Duration,
+    /// How many datagrams a question may take, 1 to 5. From the third on they are plain, without EDNS: something
+    /// on the way may drop what has it (RFC 6891 §6.2.6). Default 3 (RFC 1035 §4.2.1, RFC 1536 §1).
+    pub attempts: u8,
     /// The shortest time between two rounds once a set was published, however short the records live;
     /// `query_interval` where that is shorter. Default 5 s.
     pub min_query_interval: Duration,
@@ -122,6 +128,7 @@ impl Default for Config {
             query_timeout: Duration::from_secs(10),
             hardcoded_ttl: None,
             attempt_timeout: Duration::from_secs(1),
+            attempts: 3,
             min_query_interval: Duration::from_secs(5),
             stale: StalePolicy::KeepForever,
             negative_confirmations: 2,
@@ -150,6 +157,7 @@ impl Config {
             ("min_query_interval", self.min_query_interval),
         ];
         let counts = [
+            ("attempts", usize::from(self.attempts)),
             ("max_dns_concurrency", self.max_dns_concurrency),
             ("max_targets", self.max_targets),
             ("max_backends", self.max_backends),
@@ -158,19 +166,20 @@ impl Config {
         ];
         let zero_span = spans.into_iter().find(|(_, span)| span.is_zero()).map(|(field, _)| field);
         let zero_count = counts.into_iter().find(|(_, count)| *count == 0).map(|(field, _)| field);
-        match zero_span.or(zero_count) {
-            Some(field) => Err(ConfigError::Zero { field }),
-            None if self.jitter_percent > 100 => {
-                Err(ConfigError::TooLarge { field: "jitter_percent", most: 100 })
-            }
-            None => Ok(()),
+        let most = [("jitter_percent", self.jitter_percent, 100), ("attempts", self.attempts, MOST_ATTEMPTS)];
+        let too_large = most.into_iter().find(|(_, value, most)| value > most);
+        match (zero_span.or(zero_count), too_large) {
+            (Some(field), _) => Err(ConfigError::Zero { field }),
+            (None, Some((field, _, most))) => Err(ConfigError::TooLarge { field, most }),
+            (None, None) => Ok(()),
         }
     }
 
     /// How long the attempt with this number, from 1, is waited for.
     pub(super) fn patience(&self, attempt: u8) -> Duration {
-        let first = self.attempt_timeout.min(self.query_timeout / 7).max(Duration::from_nanos(1));
-        first.saturating_mul(1 << attempt.saturating_sub(1).min(2))
+        let shares = (1 << self.attempts) - 1;
+        let first = self.attempt_timeout.min(self.query_timeout / shares).max(Duration::from_nanos(1));
+        first.saturating_mul(1 << attempt.saturating_sub(1))
     }
 
     /// How long a record counts as fresh.

@@ -1,4 +1,4 @@
-//! One question to one server: up to three datagrams, then perhaps a stream.
+//! One question to one server: a few datagrams, then perhaps a stream.
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -13,9 +13,6 @@ use super::stream::{Frames, frame};
 use super::wire::{self, Asked, Header, Message, Name, rcode};
 use crate::dns::note::{Answer, Kind};
 use crate::time::Timestamp;
-
-/// How often a question is sent by datagram (RFC 1035 §4.2.1, RFC 1536 §1).
-pub(super) const ATTEMPTS: u8 = 3;
 
 /// The attempt from which on EDNS is left out: something on the way may drop what has it (RFC 6891 §6.2.6).
 const PLAIN_ATTEMPT: u8 = 3;

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::answer::{self, Doubts, Reading, Targets};
 use super::config::Config;
-use super::exchange::{ATTEMPTS, Exchange, Outside, Owner, Progress, Subject};
+use super::exchange::{Exchange, Outside, Owner, Progress, Subject};
 use super::note::{Failure, Kind, Note, Question, Unusable};
 use super::server::{Server, Verdict};
 use super::view::{Known, View};
@@ -344,7 +344,7 @@ impl Lookup {
         let is_probe = subject == Subject::Service && bench.server.is_probed();
         let outside = &mut *bench.outside;
         let payload = outside.plain.payload(self.server, outside.config, outside.now);
-        let (payload, attempts) = if is_probe { (None, 1) } else { (payload, ATTEMPTS) };
+        let (payload, attempts) = if is_probe { (None, 1) } else { (payload, outside.config.attempts) };
         let owner = Owner { sought: outside.sought, server: self.server, subject: subject.clone() };
         let exchange = Exchange::start(owner, question, payload, attempts, outside);
         self.under_way.insert(subject, Task { exchange, followed, ttl });

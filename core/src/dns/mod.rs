@@ -7,7 +7,7 @@
 //! - `search` decides when the rounds for one name run and what is `published`.
 //! - `round` is one pass over all servers; `server` is one of them and what it last said, its `view`.
 //! - `lookup` is one server's part in a round: the SRV question, then the addresses.
-//! - `exchange` is one question to one server: up to three datagrams, perhaps a `stream`.
+//! - `exchange` is one question to one server: a few datagrams, perhaps a `stream`.
 //! - `answer` reads what a message says to a question; `wire` turns bytes into messages, with hickory-proto.
 //! - `ids` numbers the sockets and draws the message ids.
 //! - [`Event`] and [`Action`] are the whole interface, [`Note`] what it tells on the way, [`Config`] what
@@ -39,5 +39,5 @@ pub use event::{Action, Event, QueryId, SocketFailure};
 pub use note::{Answer, Channel, Failure, Kind, Mismatch, Note, Question, Unusable};
 #[cfg(feature = "record")]
 pub use record::Beginning;
-pub use resolver::Resolver;
+pub use resolver::{Named, Resolver};
 pub use server::{Opinion, Origin, ServerStatus, Verdict};

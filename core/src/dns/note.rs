@@ -267,3 +267,58 @@ impl fmt::Display for Kind {
         })
     }
 }
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Records { count, ttl } => write!(f, "{count} records for {ttl:?}"),
+            Self::Alias => f.write_str("an alias"),
+            Self::NotOffered => f.write_str("not offered"),
+            Self::Negative { ttl: Some(ttl) } => write!(f, "none for {ttl:?}"),
+            Self::Negative { ttl: None } => f.write_str("none"),
+            Self::Truncated => f.write_str("truncated"),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timeout => "time-out",
+            Self::Unreachable => "unreachable",
+            Self::Stream => "stream",
+            Self::Malformed => "malformed",
+            Self::Lame => "lame",
+            Self::Refused => "refused",
+            Self::Rcode(code) => return write!(f, "rcode {code}"),
+            Self::NoAddress => "no address",
+        })
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "closed",
+            Self::TooShort => "too short",
+            Self::Id => "other id",
+            Self::NotResponse => "no response",
+            Self::Opcode => "other opcode",
+            Self::NoQuestion => "no question",
+            Self::OtherQuestion => "other question",
+        })
+    }
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PortZero => "port zero",
+            Self::RootTarget => "root target",
+            Self::Address => "address",
+            Self::LinkLocal => "link-local",
+            Self::TooManyTargets => "too many targets",
+            Self::TooManyAddresses => "too many addresses",
+        })
+    }
+}

@@ -13,11 +13,23 @@ use super::ids::Sockets;
 use super::note::{Mismatch, Note};
 use super::search::{Activity, Search};
 use super::server::{PlainServers, ServerStatus};
+use super::view::Catalogue;
 use super::wire::{Name, normalize};
 use crate::backend::Backend;
 use crate::dice::Dice;
 use crate::machine::Machine;
 use crate::time::Timestamp;
+
+/// A backend, as one server names it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Named {
+    /// Which server.
+    pub server: SocketAddr,
+    /// The backend, with the rank that it has there.
+    pub backend: Backend,
+    /// When the first of the records that say so expires; that alone removes nothing.
+    pub until: Timestamp,
+}
 
 /// Finds the backends of one service, and goes on finding them.
 ///
@@ -79,6 +91,20 @@ impl Resolver {
     /// What is known of each server that is asked for the service, by address.
     pub fn servers(&self) -> impl Iterator<Item = ServerStatus> {
         self.backends.servers.iter().map(|(address, server)| server.status(*address, self.now))
+    }
+
+    /// Every backend as each server last named it, those of one server next to each other.
+    pub fn named(&self) -> impl Iterator<Item = Named> {
+        self.backends.servers.iter().flat_map(|(address, server)| {
+            let named = server.view.catalogue().into_iter().flat_map(Catalogue::named);
+            named.map(|(backend, until)| Named { server: *address, backend, until })
+        })
+    }
+
+    /// How many rounds for the service have begun.
+    #[must_use]
+    pub fn rounds(&self) -> u64 {
+        self.backends.rounds
     }
 
     /// The latest set published, sorted by identity; empty before the first.

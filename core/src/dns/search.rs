@@ -23,7 +23,7 @@ pub(super) struct Search {
     pub(super) servers: BTreeMap<SocketAddr, Server>,
     dice: Dice,
     pub(super) activity: Activity,
-    rounds: u64,
+    pub(super) rounds: u64,
     /// Rounds in a row without an answer.
     pub(super) fruitless: u32,
     /// Rounds in a row in which every server that answered denied that there are backends.

@@ -1,12 +1,13 @@
 //! One server that is asked: how it has been, and what it last said.
 
 use alloc::collections::BTreeMap;
+use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::config::Config;
 use super::note::Failure;
-use super::view::View;
+use super::view::{Catalogue, View};
 use crate::time::Timestamp;
 
 /// How long a server that does not know EDNS is asked without.
@@ -78,6 +79,8 @@ pub struct ServerStatus {
     pub last: Option<(Verdict, Timestamp)>,
     /// What it last said, which outlives failed lookups.
     pub opinion: Opinion,
+    /// When the list of targets that it named expires; `None` while it names none.
+    pub until: Option<Timestamp>,
 }
 
 /// What a server last said.
@@ -101,6 +104,18 @@ impl Verdict {
         match self {
             Self::Positive { .. } | Self::NotOffered | Self::Negative => true,
             Self::Refused | Self::Failed(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Positive { .. } => f.write_str("backends"),
+            Self::NotOffered => f.write_str("not offered"),
+            Self::Negative => f.write_str("no backends"),
+            Self::Refused => f.write_str("refused"),
+            Self::Failed(why) => write!(f, "failed: {why}"),
         }
     }
 }
@@ -182,7 +197,9 @@ impl Server {
             View::NotOffered | View::Negative => Opinion::Negative,
             View::Refused => Opinion::Refused,
         };
-        ServerStatus { address, origin: self.origin, failures: self.failures, last: self.last, opinion }
+        let until = self.view.catalogue().map(Catalogue::until);
+        let (origin, failures, last) = (self.origin, self.failures, self.last);
+        ServerStatus { address, origin, failures, last, opinion, until }
     }
 
     fn count_failure(&mut self, now: Timestamp) {

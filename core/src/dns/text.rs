@@ -6,7 +6,7 @@ use core::fmt;
 use data_encoding::BASE64;
 
 use super::event::{Action, Event, SocketFailure};
-use super::note::{Answer, Channel, Failure, Mismatch, Note, Unusable};
+use super::note::{Channel, Note};
 use crate::backend::Exact;
 use crate::time::Timestamp;
 
@@ -92,60 +92,5 @@ impl fmt::Display for Note {
                 "round {round} ended, positive {positive} negative {negative} failed {failed}, next at {next}"
             ),
         }
-    }
-}
-
-impl fmt::Display for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Records { count, ttl } => write!(f, "{count} records for {ttl:?}"),
-            Self::Alias => f.write_str("an alias"),
-            Self::NotOffered => f.write_str("not offered"),
-            Self::Negative { ttl: Some(ttl) } => write!(f, "none for {ttl:?}"),
-            Self::Negative { ttl: None } => f.write_str("none"),
-            Self::Truncated => f.write_str("truncated"),
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Timeout => "time-out",
-            Self::Unreachable => "unreachable",
-            Self::Stream => "stream",
-            Self::Malformed => "malformed",
-            Self::Lame => "lame",
-            Self::Refused => "refused",
-            Self::Rcode(code) => return write!(f, "rcode {code}"),
-            Self::NoAddress => "no address",
-        })
-    }
-}
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Closed => "closed",
-            Self::TooShort => "too short",
-            Self::Id => "other id",
-            Self::NotResponse => "no response",
-            Self::Opcode => "other opcode",
-            Self::NoQuestion => "no question",
-            Self::OtherQuestion => "other question",
-        })
-    }
-}
-
-impl fmt::Display for Unusable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::PortZero => "port zero",
-            Self::RootTarget => "root target",
-            Self::Address => "address",
-            Self::LinkLocal => "link-local",
-            Self::TooManyTargets => "too many targets",
-            Self::TooManyAddresses => "too many addresses",
-        })
     }
 }

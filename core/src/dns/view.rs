@@ -143,13 +143,18 @@ impl Catalogue {
 
     /// All backends, those of one target next to each other.
     pub(super) fn backends(&self) -> impl Iterator<Item = Backend> {
+        self.named().map(|(backend, _)| backend)
+    }
+
+    /// The same, each with the time at which the first of its records expires.
+    pub(super) fn named(&self) -> impl Iterator<Item = (Backend, Timestamp)> {
         self.services.iter().flat_map(|((target, port), rank)| self.at(target, *port, *rank))
     }
 
     /// The backends at one target.
     pub(super) fn backends_of(&self, target: &Name) -> impl Iterator<Item = Backend> {
         let services = self.services.range((target.clone(), 0)..=(target.clone(), u16::MAX));
-        services.flat_map(|((target, port), rank)| self.at(target, *port, *rank))
+        services.flat_map(|((target, port), rank)| self.at(target, *port, *rank)).map(|(backend, _)| backend)
     }
 
     /// All backends, by priority, then identity. Only those that are taken cost anything.
@@ -177,10 +182,11 @@ impl Catalogue {
     }
 
     /// Every address of a target is a backend at the service's port.
-    fn at(&self, target: &Name, port: u16, rank: Rank) -> impl Iterator<Item = Backend> {
+    fn at(&self, target: &Name, port: u16, rank: Rank) -> impl Iterator<Item = (Backend, Timestamp)> {
         [Kind::Aaaa, Kind::A].into_iter().filter_map(|kind| self.known(target, kind)).flat_map(move |known| {
-            let addresses = known.found.iter();
-            addresses.map(move |address| backend(target.clone(), SocketAddr::new(*address, port), rank))
+            let until = known.until.min(self.until);
+            let addresses = known.found.iter().map(move |address| SocketAddr::new(*address, port));
+            addresses.map(move |address| (backend(target.clone(), address, rank), until))
         })
     }
 }

@@ -9,7 +9,7 @@ use qorb_core::dns::{Config, Event, Note, Unusable};
 use qorb_core::{Backend, Machine};
 use qorb_tests::dns_world::{SERVICE, World, Zone, host, srv};
 
-use super::{ONE, ms, plain, secs, server, world_of};
+use super::{ONE, TWO, ms, plain, secs, server, world_of};
 
 /// Short, so that many records of it fit into a message.
 const BIG: &str = "b.";
@@ -229,4 +229,34 @@ fn b5_a_datagram_that_is_passed_over_costs_the_same_whatever_is_published() {
     let fastest = |backends| (0..5).map(|_| passed_over(backends)).min().expect("five runs");
     let (few, many) = (fastest(5), fastest(5_000));
     assert!(many < 20 * few + ms(1), "{few:?} with 5 backends, {many:?} with 5000");
+}
+
+#[test]
+fn t6_a_question_takes_as_many_datagrams_as_it_may_and_no_longer_than_its_lookup() {
+    let table = [(1, vec![0]), (2, vec![0, 1_000]), (5, vec![0, 322, 967, 2_258, 4_838])];
+    for (attempts, expected) in table {
+        let mut world = World::new(&[ONE], Config { attempts, ..plain() }, 1);
+        world.run_for(secs(10) - ms(1));
+        let at: Vec<u64> = world.asked.iter().map(|asked| asked.at.as_nanos() / 1_000_000).collect();
+        assert_eq!(at[..attempts.into()], expected, "T6: {attempts} attempts");
+        let plain = world.asked.iter().take(attempts.into()).filter(|asked| asked.message.edns.is_none());
+        assert_eq!(plain.count(), usize::from(attempts.saturating_sub(2)), "T16: from the third on");
+    }
+}
+
+#[test]
+fn what_each_server_names_is_told_with_the_time_that_is_left() {
+    let mut world = World::new(&[ONE, TWO], plain(), 1);
+    world.serve(ONE, Zone::of(2).server());
+    world.serve(TWO, Zone::of(0).with(SERVICE, 9, srv(1, 2, 3, BIG)).with(BIG, 7, host(v6(1))).server());
+    world.run_for(secs(1));
+    let named: Vec<_> = world.resolver.named().collect();
+    assert_eq!(named.iter().filter(|named| named.server == ONE).count(), 2);
+    let other: Vec<_> = named.iter().filter(|named| named.server == TWO).collect();
+    let [other] = other[..] else { panic!("it names one: {named:?}") };
+    assert_eq!((&*other.backend.name, other.backend.priority, other.backend.weight), (BIG, 1, 2));
+    assert_eq!(other.until.as_nanos() / 1_000_000_000, 7, "the first of its records to expire");
+    assert_eq!(world.resolver.rounds(), 1);
+    world.run_for(secs(60));
+    assert!(world.resolver.rounds() > 1);
 }

@@ -355,7 +355,7 @@ fn what_would_stall_or_spin_is_refused() {
         |name: &str, servers: &[_], config| Resolver::new(name, servers, config, [0; 32], Timestamp::EPOCH);
     let config = Config::default;
     let long = "a.".repeat(128);
-    let too_much = ConfigError::TooLarge { field: "jitter_percent", most: 100 };
+    let too_large = |field, most| ConfigError::TooLarge { field, most };
     let cases = [
         (new("", &[ONE], config()), ConfigError::EmptyName),
         (new(".", &[ONE], config()), ConfigError::EmptyName),
@@ -367,7 +367,9 @@ fn what_would_stall_or_spin_is_refused() {
         (new("a", &[ONE], Config { query_timeout: Duration::ZERO, ..config() }), zero("query_timeout")),
         (new("a", &[ONE], Config { query_interval: Duration::ZERO, ..config() }), zero("query_interval")),
         (new("a", &[ONE], Config { max_dns_concurrency: 0, ..config() }), zero("max_dns_concurrency")),
-        (new("a", &[ONE], Config { jitter_percent: 101, ..config() }), too_much),
+        (new("a", &[ONE], Config { jitter_percent: 101, ..config() }), too_large("jitter_percent", 100)),
+        (new("a", &[ONE], Config { attempts: 0, ..config() }), zero("attempts")),
+        (new("a", &[ONE], Config { attempts: 6, ..config() }), too_large("attempts", 5)),
     ];
     for (made, error) in cases {
         let refused = made.expect_err("this is refused");
@@ -431,6 +433,7 @@ fn what_is_not_set_is_what_the_table_of_section_four_says() {
         query_timeout: secs(10),
         hardcoded_ttl: None,
         attempt_timeout: secs(1),
+        attempts: 3,
         min_query_interval: secs(5),
         stale: StalePolicy::KeepForever,
         negative_confirmations: 2,
