@@ -56,6 +56,17 @@ pub(crate) struct Server {
     child: Option<Child>,
 }
 
+impl Mood {
+    /// The response code of its answers.
+    fn code(self) -> u8 {
+        match self {
+            Self::Fair | Self::Curt => 0,
+            Self::Failing => 2,
+            Self::Refusing => 5,
+        }
+    }
+}
+
 impl Program {
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -197,7 +208,7 @@ impl Server {
         (0..20).any(|_| self.ask().is_some_and(|answer| answer[2] & 2 != 0))
     }
 
-    /// Starts it; true once it answers, false if it ended.
+    /// Starts it; true once it answers as it is meant to, false if it ended.
     fn revive(&mut self, mood: Mood) -> bool {
         let folder = self.folder.display();
         self.write_zone();
@@ -209,7 +220,8 @@ impl Server {
         let child = command.spawn();
         self.child = Some(child.unwrap_or_else(|error| panic!("{command:?}: {error}: .ci/run installs it")));
         let end = Instant::now() + PATIENCE;
-        while self.ask().is_none() {
+        // BIND says SERVFAIL until it has loaded its zone.
+        while self.ask().is_none_or(|answer| answer[3] & 15 != mood.code()) {
             let child = self.child.as_mut().expect("it was started just now");
             if child.try_wait().expect("it is ours to look at").is_some() {
                 return false;
