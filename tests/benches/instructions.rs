@@ -1,5 +1,5 @@
-//! Instructions that one claim and its release cost, in the pool machine and through the whole driver,
-//! counted by callgrind.
+//! Instructions that one claim and its release cost, in the pool machine and through the whole driver, and those
+//! that the resolver machine needs for an answer, counted by callgrind.
 //!
 //! A count does not depend on what else the computer does, so it can be guarded: this program
 //! compares the counts with those committed in `instructions.txt`, and fails when one has grown by more
@@ -14,9 +14,12 @@ use std::pin::pin;
 use std::process::{Command, ExitCode};
 use std::task::{Context, Poll, Waker};
 
+use hickory_proto::op::Message;
 use qorb_core::dice::Dice;
+use qorb_core::dns;
 use qorb_core::pool::{Action, ClaimId, Event, Policy, PoolMachine, Return, SetConfig};
 use qorb_core::{Backend, Machine, Timestamp};
+use qorb_tests::dns_world::{Asked, SERVICE, Zone, host, srv};
 use qorb_tokio::{Connector, FixedResolver, Handle, Pool};
 
 /// What is counted, by the name it has in the file.
@@ -28,9 +31,11 @@ enum Case {
     Alone,
     /// A claim that waits until another one's handle is dropped.
     InTurns,
+    /// An answer to a resolver, of so many records of services, and of so many addresses that come along.
+    Answer(u16, u16),
 }
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 10] = [
     Case::Machine(1, 16),
     Case::Machine(100, 16),
     Case::Machine(10_000, 16),
@@ -39,6 +44,8 @@ const CASES: [Case; 8] = [
     Case::Machine(10_000, 10_000),
     Case::Alone,
     Case::InTurns,
+    Case::Answer(10, 10),
+    Case::Answer(1000, 0),
 ];
 const CYCLES: u64 = 1000;
 const SLOTS: usize = 16;
@@ -54,6 +61,17 @@ impl Case {
             Self::Machine(backends, slots) => format!("machine, {backends} backends, {slots} slots"),
             Self::Alone => "driver, a connection rests".to_owned(),
             Self::InTurns => "driver, every claim waits".to_owned(),
+            Self::Answer(services, addresses) => {
+                format!("resolver, {services} SRV and {addresses} A in one answer")
+            }
+        }
+    }
+
+    /// How often it is done while it is counted.
+    fn cycles(self) -> u64 {
+        match self {
+            Self::Machine(..) | Self::Alone | Self::InTurns => CYCLES,
+            Self::Answer(..) => 1,
         }
     }
 
@@ -69,6 +87,7 @@ impl Case {
                 claim_in_turns(pool, &mut held, 100);
                 measured(|| claim_in_turns(pool, &mut held, CYCLES));
             }),
+            Self::Answer(services, addresses) => answer(services, addresses),
         }
     }
 }
@@ -80,7 +99,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let counted = count_all();
-    let mut table = String::from("# instructions per claim and release\n");
+    let mut table = String::from("# instructions per claim and release, and per answer\n");
     for (case, instructions) in &counted {
         let _ = writeln!(table, "{instructions:5}  {}", case.name());
     }
@@ -136,7 +155,7 @@ fn count(case: usize) -> u64 {
     let profile = std::fs::read_to_string(&file).expect("callgrind wrote its profile");
     let _ = std::fs::remove_file(&file);
     let total = profile.lines().find_map(|line| line.strip_prefix("summary: ")).expect("a total");
-    total.trim().parse::<u64>().expect("a number") / CYCLES
+    total.trim().parse::<u64>().expect("a number") / CASES[case].cycles()
 }
 
 /// What happens in here is counted.
@@ -159,6 +178,38 @@ fn machine(backends: usize, slots: usize) {
             out.clear();
         }
     });
+    black_box(&machine);
+}
+
+/// A resolver reads the first answer that it ever gets, publishes what that says, and asks for the rest.
+fn answer(services: u16, addresses: u16) {
+    let config = dns::Config { addresses: dns::Addresses::V4Only, ..dns::Config::default() };
+    let server = std::net::SocketAddr::from(([127, 0, 0, 1], 53));
+    let machine = dns::Resolver::new("_echo._tcp.test.com.", &[server], config, [1; 32], Timestamp::EPOCH);
+    let (mut machine, mut out) = (machine.expect("a valid name"), Vec::new());
+    machine.handle(Timestamp::EPOCH, dns::Event::Tick, &mut out);
+    let asked = out.drain(..).find_map(|action| match action {
+        dns::Action::Ask { query, message, .. } => Some((query, message)),
+        dns::Action::OpenStream { .. }
+        | dns::Action::Send(..)
+        | dns::Action::Forget(_)
+        | dns::Action::Resolved(_)
+        | dns::Action::Note(_) => None,
+    });
+    let (query, question) = asked.expect("it asks");
+    let zone = (0..services).fold(Zone::of(0), |zone, number| {
+        let target = format!("echo{number:04}.test.com.");
+        let zone = zone.with(SERVICE, 60, srv(0, 0, 6000, &target));
+        if number < addresses { zone.with(&target, 60, host([10, 0, 0, 1].into())) } else { zone }
+    });
+    let zone = zone.sending_along(addresses.into());
+    let message = Message::from_vec(&question).expect("a question");
+    let at = Timestamp::EPOCH;
+    let asked = Asked { at, query, server, on_stream: false, message, bytes: question };
+    let bytes = zone.answer(&asked).to_vec().expect("it can be encoded");
+    let now = Timestamp::from_millis(1);
+    measured(|| machine.handle(now, dns::Event::Datagram(query, bytes), &mut out));
+    assert_eq!(machine.set().len(), usize::from(addresses));
     black_box(&machine);
 }
 

@@ -2,6 +2,7 @@
 
 mod connections;
 mod ending;
+mod hostile;
 mod names;
 mod outage;
 mod race;

@@ -14,14 +14,14 @@ use qorb_tests::sim::net::{Reply, Server};
 use qorb_tests::sim::script::{Act, Method, Script, SimPool};
 
 const SERVER: &str = "[::1]:53";
-const SERVICE: &str = "_echo._tcp.test.com.";
+pub(super) const SERVICE: &str = "_echo._tcp.test.com.";
 
-fn address() -> SocketAddr {
+pub(super) fn address() -> SocketAddr {
     SERVER.parse().expect("an address")
 }
 
 /// An answer: the service leads to `count` targets, the target number n has the address 10.0.0.n.
-fn answer(question: &[u8], count: u16) -> Vec<u8> {
+pub(super) fn answer(question: &[u8], count: u16) -> Vec<u8> {
     answer_with(question, &vec![(0, 0); usize::from(count)])
 }
 
@@ -58,7 +58,7 @@ fn cut(question: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn late(millis: u64) -> Duration {
+pub(super) fn late(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
@@ -69,7 +69,7 @@ fn pool(world: &World, script: &Script) -> SimPool {
     pool
 }
 
-fn end(world: World, script: &Script, pool: SimPool) {
+pub(super) fn end(world: World, script: &Script, pool: SimPool) {
     drop(pool);
     world.settle();
     // What was sent to sockets that are gone is still on its way.

@@ -5,6 +5,7 @@ mod better;
 mod dns;
 mod ending;
 mod found;
+mod looked_at;
 mod parity;
 mod record;
 mod rules;
