@@ -1,16 +1,14 @@
-//! What those see who look at a resolver: its stats and its log.
+//! What those see who look at a resolver.
 
-use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use qorb_driver::{DnsResolver, DnsResolverConfig, Policy, Pool, ServerStats};
 use qorb_tests::sim::World;
 use qorb_tests::sim::net::Reply;
 use qorb_tests::sim::script::{Script, SimPool};
-use tracing_subscriber::filter::LevelFilter;
 
 use super::dns::{SERVICE, address, answer, end, late};
 
@@ -74,61 +72,4 @@ fn the_stats_of_a_pool_show_what_its_resolver_is_doing() {
     assert!(stats.stale_for.is_some_and(|stale| stale > Duration::from_secs(60)), "{stats:?}");
     assert_eq!((stats.backends, server(&pool, 0).fresh_for), (2, Some(Duration::ZERO)), "kept, expired");
     end(world, &script, pool);
-}
-
-/// Where a log is written.
-#[derive(Clone, Default)]
-struct Page(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Page {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("nobody panics with it").write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Page {
-    fn lines(&self) -> Vec<String> {
-        let bytes = self.0.lock().expect("nobody panics with it").clone();
-        String::from_utf8(bytes).expect("it is text").lines().map(str::to_owned).collect()
-    }
-}
-
-#[test]
-fn a_log_tells_what_is_asked_heard_and_changed_and_complains_less_and_less() {
-    let page = Page::default();
-    let writer = page.clone();
-    let log = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).without_time();
-    let _guard = tracing::subscriber::set_default(log.with_max_level(LevelFilter::DEBUG).finish());
-    let world = World::new(12);
-    let (script, pool, on) = watched(&world);
-    world.pass(Duration::from_secs(100));
-    on.store(false, Ordering::Relaxed);
-    world.pass(Duration::from_secs(2_000));
-    end(world, &script, pool);
-
-    let lines = page.lines();
-    let lines: Vec<&str> =
-        lines.iter().map(|line| line.trim_start()).filter(|line| line.contains("dns")).collect();
-    let count =
-        |words: &[&str]| lines.iter().filter(|line| words.iter().all(|word| line.contains(word))).count();
-    let question = format!("question={SERVICE} SRV");
-    assert!(count(&["DEBUG", "asked", &question, "server=[::1]:53", "attempt=1"]) > 2, "{lines:#?}");
-    assert!(count(&["DEBUG", "answered", &question, "answer=2 records for "]) > 1, "{lines:#?}");
-    assert_eq!(
-        count(&["INFO", "another set"]),
-        2,
-        "one backend is found after the other, and nothing changes after that"
-    );
-    assert_eq!(count(&["WARN", "nobody confirms the set"]), 1);
-    let failed = count(&["DEBUG", "no answer", "server=[::2]:53", &question]);
-    let complaints = count(&["WARN", "a server failed", "server=[::2]:53"]);
-    assert!(failed > 20 && complaints < 8, "{complaints} complaints of {failed} failures");
-    assert!(
-        lines.iter().all(|line| line.contains("resolver{pool=\"seen\"}")),
-        "with the pool's name: {lines:#?}"
-    );
 }
