@@ -166,7 +166,8 @@ where
     let sight = Arc::clone(&shared.resolving);
     let scope = Scope::new(&shared.name);
     shared.runtime.spawn(async move {
-        let Ok(sets) = catch_unwind(AssertUnwindSafe(|| resolver.start(&runtime, need))) else { return };
+        let start = || scope.run(|| resolver.start(&runtime, need));
+        let Ok(sets) = catch_unwind(AssertUnwindSafe(start)) else { return };
         let mut sets = pin!(sets);
         loop {
             let next = poll_fn(|cx| match end.poll(cx) {
