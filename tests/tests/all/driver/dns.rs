@@ -179,6 +179,36 @@ fn s28_terminate_is_at_once_in_front_of_a_silent_server() {
 }
 
 #[test]
+fn s28_terminate_is_at_once_in_the_middle_of_any_exchange() {
+    // A datagram that was cut arrives after 2 ms, and then a stream in pieces, the last of which never come.
+    for millis in 0..16 {
+        let world = World::new(8);
+        let script = Script::new(world.sim());
+        world.serve_udp(address(), Box::new(|question| vec![Reply::Bytes(late(2), cut(question))]));
+        let streams = Arc::new(AtomicUsize::new(0));
+        let counts = Arc::clone(&streams);
+        world.serve_tcp(
+            address(),
+            Box::new(move |sent| {
+                counts.fetch_add(1, Ordering::Relaxed);
+                let reply = answer(&sent[2..], 40);
+                let framed = [&(reply.len() as u16).to_be_bytes()[..], &reply].concat();
+                let pieces = framed.chunks(100).take(8).enumerate();
+                pieces.map(|(index, piece)| Reply::Bytes(late(1 + index as u64), piece.to_vec())).collect()
+            }),
+        );
+        let pool = pool(&world, &script);
+        world.pass(late(millis));
+        assert_eq!(world.sockets(), 1, "after {millis} ms");
+        assert_eq!(streams.load(Ordering::Relaxed), usize::from(millis >= 2), "after {millis} ms");
+        world.run_until(pool.terminate());
+        world.settle();
+        assert_eq!((world.elapsed(), world.sockets()), (late(millis), 0));
+        end(world, &script, pool);
+    }
+}
+
+#[test]
 fn a_resolver_that_cannot_work_is_refused_before_there_is_a_pool() {
     let config = DnsResolverConfig::default;
     let refused = |name: &str, servers: &[SocketAddr], config| {
