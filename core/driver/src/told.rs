@@ -2,18 +2,24 @@
 //!
 //! Everything that changes the machine goes through here, so that nothing is missing in a log.
 
+#[cfg(feature = "record")]
+mod recording;
+
 use std::ops::Deref;
+#[cfg(feature = "record")]
+use std::path::PathBuf;
 
 use qorb_core::pool::{Action, ClaimId, Event, PoolMachine, SlotId, Turn};
-#[cfg(feature = "record")]
-use qorb_core::record::Ring;
 use qorb_core::{Machine, Timestamp};
+
+#[cfg(feature = "record")]
+pub(crate) use self::recording::Recording;
 
 /// A machine whose latest events are remembered, if somebody asked for that.
 pub(crate) struct Told {
     machine: PoolMachine,
     #[cfg(feature = "record")]
-    ring: Option<Box<Ring<PoolMachine>>>,
+    recording: Option<Box<Recording>>,
 }
 
 impl Told {
@@ -21,15 +27,15 @@ impl Told {
         Self {
             machine,
             #[cfg(feature = "record")]
-            ring: None,
+            recording: None,
         }
     }
 
     #[inline]
     pub(crate) fn handle(&mut self, now: Timestamp, event: Event, out: &mut Vec<Action>) {
         #[cfg(feature = "record")]
-        if let Some(ring) = &mut self.ring {
-            ring.begins(now, &event);
+        if let Some(recording) = &mut self.recording {
+            return recording.handle(&mut self.machine, now, event, out);
         }
         self.machine.handle(now, event, out);
     }
@@ -38,8 +44,8 @@ impl Told {
     #[inline]
     pub(crate) fn is_obeyed(&mut self) {
         #[cfg(feature = "record")]
-        if let Some(ring) = &mut self.ring {
-            ring.ended();
+        if let Some(recording) = &mut self.recording {
+            recording.is_obeyed(&self.machine);
         }
     }
 
@@ -47,7 +53,7 @@ impl Told {
     #[inline]
     fn takes_short_ways(&self) -> bool {
         #[cfg(feature = "record")]
-        return self.ring.is_none();
+        return self.recording.is_none();
         #[cfg(not(feature = "record"))]
         return true;
     }
@@ -67,16 +73,17 @@ impl Told {
         if self.takes_short_ways() { self.machine.take_back(now, slot) } else { None }
     }
 
-    /// Remembers up to so many of the latest events from now on; with 0, none.
+    /// Remembers up to so many of the latest events from now on; with 0, none. Should a fault of ours come to
+    /// light meanwhile, they are written to `faults`.
     #[cfg(feature = "record")]
-    pub(crate) fn record(&mut self, events: usize) {
-        self.ring = (events > 0).then(|| Box::new(Ring::new(&self.machine, events)));
+    pub(crate) fn record(&mut self, events: usize, faults: Option<PathBuf>) {
+        self.recording = (events > 0).then(|| Box::new(Recording::new(&self.machine, events, faults)));
     }
 
     /// What is remembered.
     #[cfg(feature = "record")]
-    pub(crate) fn recorded(&self) -> Option<Ring<PoolMachine>> {
-        self.ring.as_deref().cloned()
+    pub(crate) fn recording(&self) -> Option<&Recording> {
+        self.recording.as_deref()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Recounts everything that is derived (C13).
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 
@@ -41,12 +42,9 @@ impl PoolMachine {
         ensure!(wanted == self.wanted, "C13: counted {wanted:?}, remembered {:?}", self.wanted);
         ensure!(draining == self.draining, "C13: counted {draining:?}, remembered {:?}", self.draining);
         ensure!(sound == self.sound_online, "C13: {sound} sound backends, not {}", self.sound_online);
-        for (id, set) in self.sets.iter() {
-            let same = |other: &SlotSet| {
-                other.backend.address == set.backend.address && other.backend.name == set.backend.name
-            };
-            let twice = self.sets.iter().take_while(|(other, _)| *other < id).any(|(_, other)| same(other));
-            ensure!(!twice, "C13: {} is known twice", set.backend);
+        let mut known = BTreeSet::new();
+        for (_, set) in self.sets.iter() {
+            ensure!(known.insert(set.backend.identity()), "C13: {} is known twice", set.backend);
         }
         let placed = self.sets.iter().filter(|(_, set)| set.bucket.is_some()).count();
         let mut offered = 0;

@@ -68,6 +68,12 @@ where
         }
     }
 
+    /// Whether an event did not end, and nothing more is remembered.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.watch == Watch::Over
+    }
+
     /// The machine as it was before the events that are remembered, and those.
     #[must_use]
     pub fn into_parts(self) -> (M, VecDeque<(Timestamp, M::Event)>) {

@@ -1,13 +1,7 @@
 //! What happened to a pool, as a log that replays.
 
-use std::fs;
 use std::io::{self, ErrorKind};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
-
-use qorb_core::Machine;
-use qorb_core::pool::{Beginning, PoolMachine};
-use qorb_core::record::Recorder;
+use std::path::{Path, PathBuf};
 
 use super::Pool;
 use crate::connector::Connector;
@@ -21,7 +15,16 @@ impl<K: Connector, R: Runtime> Pool<K, R> {
     /// claim takes the short way. Should a fault of ours end in a panic, it remembers nothing more, so that what
     /// led to the fault can still be written.
     pub fn record(&self, events: usize) {
-        self.owner.shared.lock().machine.record(events);
+        self.owner.shared.lock().machine.record(events, None);
+    }
+
+    /// Does as [`Pool::record`], and should a fault of ours come to light meanwhile, writes what led to it to a
+    /// log at `path`, over what is there: the first time that something panics under the pool's lock, or that a
+    /// recount of the machine, made now and then, does not come out.
+    ///
+    /// The log is written at once, while everybody waits: the pool is not to be trusted any more.
+    pub fn record_faults_to(&self, events: usize, path: impl Into<PathBuf>) {
+        self.owner.shared.lock().machine.record(events, Some(path.into()));
     }
 
     /// Writes what is remembered to a log at `path`, over what is there. `sim replay`, in the package
@@ -34,20 +37,9 @@ impl<K: Connector, R: Runtime> Pool<K, R> {
     ///
     /// Nothing is remembered, for [`Pool::record`] was not called; or the file cannot be written.
     pub fn record_to(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        let ring = self.owner.shared.lock().machine.recorded();
+        let snapshot = self.owner.shared.lock().machine.recording().map(|recording| recording.snapshot());
         let nothing =
             || io::Error::new(ErrorKind::NotFound, "nothing is remembered: call `Pool::record` first");
-        let (machine, events) = ring.ok_or_else(nothing)?.into_parts();
-        let beginning = Beginning::State(Box::new(machine));
-        let mut recorder = Recorder::<PoolMachine>::new(beginning).map_err(io::Error::other)?;
-        let mut out = Vec::new();
-        // The last event may be the one that the machine does not survive; it is in the log by then.
-        let _ = catch_unwind(AssertUnwindSafe(|| {
-            for (now, event) in events {
-                recorder.handle(now, event, &mut out);
-                out.clear();
-            }
-        }));
-        fs::write(path, recorder.log())
+        snapshot.ok_or_else(nothing)?.write(path.as_ref())
     }
 }
