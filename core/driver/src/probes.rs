@@ -187,12 +187,12 @@ pub(crate) fn health_check_ended(pool: &str, slot: u64, result: Result<(), Failu
     }
 }
 
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn recycle_start(pool: &str, slot: u64, address: &str) {
     fire!(recycle__start, pool, slot, address);
 }
 
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn recycle_ended(pool: &str, slot: u64, result: Result<(), Failure>) {
     match result {
         Ok(()) => fire!(recycle__done, pool, slot),

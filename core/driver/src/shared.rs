@@ -11,13 +11,14 @@ use std::task::{Context, Waker};
 use parking_lot::{Mutex, MutexGuard};
 
 use qorb_core::Backend;
-use qorb_core::pool::{Event, PoolMachine, Return, SlotId};
+use qorb_core::pool::{Event, Failure, PoolMachine, Return, SlotId};
 
 use crate::connector::Connector;
 use crate::effects::{Cancel, Effects, Place};
 use crate::error::SharedError;
 use crate::link::{Chore, Errand, Home, Link, Progress, contain};
 use crate::operation::{self, End, Kind};
+use crate::probes;
 use crate::resolver::Sight;
 use crate::runtime::Runtime;
 use crate::seats::Cells;
@@ -285,6 +286,8 @@ impl<K: Connector, R: Runtime> Home<K> for Gate<K, R> {
             shared.give_back(slot, Place::Resting(link), Return::Abandoned);
             return;
         }
+        let serial = link.held.serial;
+        probes::recycle_start(&shared.name, serial, &link.held.record.address);
         let progress = shared.runtime.enter(|| {
             let cx = &mut Context::from_waker(Waker::noop());
             match link.at_once(&shared.connector, Chore::Recycle, cx) {
@@ -293,14 +296,21 @@ impl<K: Connector, R: Runtime> Home<K> for Gate<K, R> {
             }
         });
         match progress {
-            Progress::Done(link, Ok(())) => shared.take_back(link),
+            Progress::Done(link, Ok(())) => {
+                probes::recycle_ended(&shared.name, serial, Ok(()));
+                shared.take_back(link);
+            }
             Progress::Pending(errand) => {
                 shared.give_back(slot, Place::Suspended(errand), Return::Recycling);
             }
             Progress::Done(link, Err(trouble)) => {
+                probes::recycle_ended(&shared.name, serial, Err(trouble.failure()));
                 shared.give_back_broken(slot, Some(link), trouble.share());
             }
-            Progress::Lost(panic) => shared.give_back_broken(slot, None, Arc::new(panic)),
+            Progress::Lost(panic) => {
+                probes::recycle_ended(&shared.name, serial, Err(Failure::Panicked));
+                shared.give_back_broken(slot, None, Arc::new(panic));
+            }
         }
     }
 

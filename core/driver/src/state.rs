@@ -236,18 +236,17 @@ impl<K: Connector> State<K> {
                 effects.rare().starts.push(Start::Check { slot, errand, cancel });
             }
             Action::Recycle(slot) => {
-                probes::recycle_start(&self.name, self.serial(slot), self.address(slot));
+                // It was begun where the handle was dropped.
                 let (place, cancel) = self.begin(slot);
-                let errand = match place {
-                    Place::Suspended(errand) => Some(errand),
-                    Place::Resting(link) => Some(link.start(Chore::Recycle)),
-                    Place::Seated(_) | Place::Busy(_) | Place::Elsewhere => None,
-                };
+                let errand = if let Place::Suspended(errand) = place { Some(errand) } else { None };
                 effects.rare().starts.push(Start::Recycle { slot, errand, cancel });
             }
             Action::Close(slot) => {
                 self.tally.closes += 1;
                 let place = self.berth(slot).place.take();
+                if let Place::Suspended(_) = place {
+                    probes::recycle_ended(&self.name, self.serial(slot), Err(Failure::Aborted));
+                }
                 effects.rare().closings.push((slot, place));
             }
             Action::Abort(slot) => {

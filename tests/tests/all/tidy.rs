@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use qorb_examples::probes;
+
 /// The longest file and the longest function, in lines. A table of cases may be longer than a function.
 const FILE: usize = 500;
 const FUNCTION: usize = 70;
@@ -166,6 +168,17 @@ fn the_snippets_of_the_readme_are_the_files_they_come_from() {
         snippets += 1;
     }
     assert!(snippets > 0);
+}
+
+#[test]
+fn the_tracers_commands_of_the_readme_are_those_that_programs_print() {
+    let readme = fs::read_to_string(root().join("README.adoc")).expect("there is a readme");
+    for (tag, printed) in
+        [("linux", probes::on_linux(&"BINARY", &"PID")), ("dtrace", probes::with_dtrace(&"PID"))]
+    {
+        let shown = format!("// tag::{tag}[]\n----\n{printed}----\n// end::{tag}[]\n");
+        assert!(readme.contains(&shown), "README.adoc does not show\n{shown}");
+    }
 }
 
 #[test]
