@@ -21,7 +21,7 @@ use crate::model::status::dead_after;
 /// How long a server may take to be there, and to answer a question.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest answer to a question, in bytes.
-const ANSWER: u64 = 4 << 20;
+const ANSWER: usize = 4 << 20;
 /// The pauses between attempts are drawn below these; the last one stays.
 const PAUSES: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(5)];
@@ -43,17 +43,18 @@ pub enum News {
 /// Follows a server for as long as somebody listens: after every loss it tries again, soon at first, then
 /// ever later up to five seconds, half of it drawn, so that many monitors do not come all at once.
 pub async fn follow(address: Address, news: Sender<News>) {
-    let mut attempt = 0;
+    let mut failed = 0;
     loop {
-        let before = attempt;
-        let why = match visit(&address, &news, &mut attempt).await {
+        let mut heard = false;
+        let why = match visit(&address, &news, &mut heard).await {
             Ok(()) => return,
             Err(why) => Text::from(why).to_string(),
         };
-        if attempt == before {
-            attempt += 1;
+        if heard {
+            failed = 0;
         }
-        let again = pause(attempt - 1, fastrand::f64());
+        let again = pause(failed, fastrand::f64());
+        failed += 1;
         if news.send(News::Lost { why, again }).await.is_err() {
             return;
         }
@@ -67,8 +68,8 @@ fn pause(failed: usize, draw: f64) -> Duration {
 }
 
 /// Hands on what one connection brings. Returns when nobody listens any more; an error is the reason why the
-/// connection ended. A message sets back the attempts.
-async fn visit(address: &Address, news: &Sender<News>, attempt: &mut usize) -> Result<(), String> {
+/// connection ended.
+async fn visit(address: &Address, news: &Sender<News>, heard: &mut bool) -> Result<(), String> {
     let mut socket = within(PATIENCE, open(address)).await?;
     loop {
         let message = within(dead_after(address.seconds), async { Ok(socket.next().await) }).await?;
@@ -85,7 +86,7 @@ async fn visit(address: &Address, news: &Sender<News>, attempt: &mut usize) -> R
                     // The library answers for us.
                     Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
                 };
-                *attempt = 0;
+                *heard = true;
                 if news.send(News::Heard(bytes)).await.is_err() {
                     return Ok(());
                 }
@@ -152,27 +153,47 @@ async fn get(address: &Address, page: &str) -> Result<Vec<u8>, String> {
         "GET {page} HTTP/1.1\r\nHost: {}\r\nAccept: application/json\r\nConnection: close\r\n\r\n",
         address.authority()
     );
-    let mut answer = Vec::new();
     let heard = async {
         let mut stream = connect(address).await?;
         stream.write_all(question.as_bytes()).await?;
-        stream.take(ANSWER).read_to_end(&mut answer).await
+        let (mut answer, mut bytes) = (Vec::new(), vec![0; 8192]);
+        // Not everybody closes the connection when all is said.
+        while !is_whole(&answer) && answer.len() < ANSWER {
+            match stream.read(&mut bytes).await? {
+                0 => break,
+                length => answer.extend_from_slice(&bytes[..length]),
+            }
+        }
+        Ok(answer)
     };
-    heard.await.map_err(|error| error.to_string())?;
+    let answer = heard.await.map_err(|error: io::Error| error.to_string())?;
     body(&answer)
 }
 
-/// The body of an answer that ends with its connection.
+/// The head of an answer and what comes after it, where the head is complete.
+fn parts(answer: &[u8]) -> Option<(String, &[u8])> {
+    let gap = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
+    Some((String::from_utf8_lossy(&answer[..gap]).into_owned(), &answer[gap + 4..]))
+}
+
+/// Whether there is as much of an answer as its head promises.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some((head, body)) = parts(answer) else { return false };
+    let fields = head.lines().filter_map(|line| line.split_once(':'));
+    let mut lengths = fields.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    lengths
+        .next()
+        .and_then(|(_, length)| length.trim().parse().ok())
+        .is_some_and(|length: usize| body.len() >= length)
+}
+
+/// The body of an answer that is a good one.
 fn body(answer: &[u8]) -> Result<Vec<u8>, String> {
-    let gap = answer
-        .windows(4)
-        .position(|bytes| bytes == b"\r\n\r\n")
-        .ok_or("the answer has no end of its head")?;
-    let head = String::from_utf8_lossy(&answer[..gap]);
+    let (head, body) = parts(answer).ok_or("the answer has no end of its head")?;
     let line = head.lines().next().unwrap_or_default();
     match line.split_once(' ') {
         Some((version, status)) if version.starts_with("HTTP/1.") && status.starts_with("200") => {
-            Ok(answer[gap + 4..].to_vec())
+            Ok(body.to_vec())
         }
         Some((version, status)) if version.starts_with("HTTP/1.") => Err(status.chars().take(200).collect()),
         _ => Err("the answer is not HTTP".to_owned()),
@@ -188,6 +209,20 @@ mod tests {
         let millis = |failed, draw| pause(failed, draw).as_millis();
         assert_eq!([0, 1, 2, 3, 100].map(|failed| millis(failed, 0.0)), [500, 1_000, 2_000, 2_500, 2_500]);
         assert_eq!([0, 1, 2, 3, 100].map(|failed| millis(failed, 1.0)), [1_000, 2_000, 4_000, 5_000, 5_000]);
+    }
+
+    #[test]
+    fn an_answer_is_whole_when_it_is_as_long_as_it_says() {
+        let table: [(&[u8], bool); 5] = [
+            (b"HTTP/1.1 200 OK\r\ncontent-LENGTH: 2\r\n\r\n{}", true),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}", false),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n", false),
+            (b"HTTP/1.1 200 OK\r\n\r\n{}", false),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n{}", false),
+        ];
+        for (answer, whole) in table {
+            assert_eq!(is_whole(answer), whole, "{}", String::from_utf8_lossy(answer));
+        }
     }
 
     #[test]

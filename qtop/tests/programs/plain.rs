@@ -1,11 +1,8 @@
 //! qtop without a terminal: what it prints, and how it ends.
 
-#[path = "../server/mod.rs"]
-mod server;
-
 use std::process::{Child, Command, Output, Stdio};
 
-use server::{Server, Visit, frame};
+use crate::server::{Server, Visit, frame};
 
 /// Runs it to its end.
 fn qtop(arguments: &[&str]) -> Output {

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use async_tungstenite::tungstenite::handshake::server::{Request, Response};
 use async_tungstenite::tungstenite::protocol::CloseFrame;
 use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use async_tungstenite::tungstenite::{self, Message, WebSocket};
@@ -102,8 +101,7 @@ fn serve(mut stream: TcpStream, number: usize, asked: &Mutex<Vec<String>>, tell:
         let _ = stream.write_all(page(&line).as_bytes());
         return;
     }
-    let take = |_: &Request, response: Response| Ok(response);
-    if let Ok(socket) = tungstenite::accept_hdr(stream, take) {
+    if let Ok(socket) = tungstenite::accept(stream) {
         let _ = socket.get_ref().set_read_timeout(Some(PACE));
         tell(&mut Visit { socket, number });
     }

@@ -1,0 +1,9 @@
+//! Programs with a screen on a real terminal, which tmux is: what it shows, and how it is given back.
+//!
+//! `.ci/run` installs tmux, builds the programs and runs this.
+//!
+//! - `terminal`: a terminal, keys and what is on it; `monitor`: qtop on it; `panics`: a program that panics.
+
+mod monitor;
+mod panics;
+mod terminal;
