@@ -53,14 +53,14 @@ async fn show<P: Platform>(options: &LoadOptions) -> Result<bool, Box<dyn Error>
     let load = Load::start(&runtime, &pool, options.work());
     let mut watch = Watch::new(&runtime);
 
-    watch.until(options.span / 2, &pool, &load, say).await?;
+    watch.until(options.span() / 2, &pool, &load, say).await?;
     let victim = Backend::new(NAMES[VICTIM], servers[VICTIM].address());
     servers[VICTIM].kill();
     say(&format!("        {victim} is killed"))?;
     load.tally().await_answer(victim.clone(), runtime.now());
 
-    let down = (options.span / 5).min(Duration::from_secs(2));
-    watch.until(options.span / 2 + down, &pool, &load, say).await?;
+    let down = (options.span() / 5).min(Duration::from_secs(2));
+    watch.until(options.span() / 2 + down, &pool, &load, say).await?;
     while let Err(error) = servers[VICTIM].revive() {
         say(&format!("        {victim} cannot come back yet: {error}"))?;
         let soon = watch.elapsed() + Duration::from_millis(200);
@@ -69,7 +69,7 @@ async fn show<P: Platform>(options: &LoadOptions) -> Result<bool, Box<dyn Error>
     say(&format!("        {victim} is back"))?;
     load.tally().await_answer(victim, runtime.now());
 
-    watch.until(options.span, &pool, &load, say).await?;
+    watch.until(options.span(), &pool, &load, say).await?;
     let tally = load.finish(&runtime, &pool).await;
     pool.terminate().await;
     say(&format!("{} requests were cut off, and made again", tally.cut_off.len()))?;

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stderr, reason = "it is a program")]
 
 use std::error::Error;
+use std::io::{IsTerminal, stderr, stdin, stdout};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,7 +10,8 @@ use std::time::Duration;
 use clap::Parser;
 use qorb_driver::{DnsResolver, DnsResolverConfig, Policy, Pool, Runtime};
 use qorb_examples::options::{self, LoadOptions, RuntimeName, say};
-use qorb_examples::{EchoConnector, Load, OnSmol, OnTokio, Platform, Summary, Watch, probes};
+use qorb_examples::{EchoConnector, Load, OnSmol, OnTokio, Platform, Summary, Watch, probes, screen};
+use smol::future::or;
 use tracing_subscriber::filter::LevelFilter;
 
 const SERVICE: &str = "_echo._tcp.test.com.";
@@ -18,7 +20,7 @@ const QUERY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A load on the echo servers that DNS knows as `_echo._tcp.test.com.`
 ///
-/// Prints a line a second and ends with a summary in JSON. The exit code is 0 only if every claim that
+/// Shows its claimers on a terminal, or prints a line a second, and ends with a summary in JSON. The exit code is 0 only if every claim that
 /// was made got served.
 #[derive(Debug, Parser)]
 #[command(name = "tcp_echo_workload")]
@@ -28,7 +30,7 @@ struct Arguments {
     /// A DNS server to ask (repeatable)
     #[arg(long, value_name = "ADDR", default_value = "[::1]:1234")]
     bootstrap: Vec<SocketAddr>,
-    /// Show no screen (there is none yet)
+    /// Show no screen on a terminal
     #[arg(long)]
     headless: bool,
     /// Log what happens to standard error
@@ -56,6 +58,13 @@ fn main() -> ExitCode {
     })
 }
 
+/// Whether somebody sits at a terminal, and no log is written over the screen.
+fn shows_screen(arguments: &Arguments) -> bool {
+    let logs = arguments.tracing || arguments.super_tracing;
+    let terminal = stdin().is_terminal() && stdout().is_terminal();
+    terminal && !arguments.headless && !(logs && stderr().is_terminal())
+}
+
 async fn work<P: Platform>(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     let options = &arguments.load;
     let runtime = P::Runtime::current()?;
@@ -70,8 +79,14 @@ async fn work<P: Platform>(arguments: &Arguments) -> Result<bool, Box<dyn Error>
 
     let load = Load::start(&runtime, &pool, options.work());
     let mut watch = Watch::new(&runtime);
-    watch.until(options.span, &pool, &load, say).await?;
-    let tally = load.finish(&runtime, &pool).await;
+    let tally = if shows_screen(arguments) {
+        let shown = screen::show(options.limit, &runtime, &pool, &load, &mut watch, options.hold).await?;
+        let finish = async { Ok(load.finish(&runtime, &pool).await) };
+        or(finish, async { Err(shown.end().await) }).await?
+    } else {
+        watch.until(options.span(), &pool, &load, say).await?;
+        load.finish(&runtime, &pool).await
+    };
     pool.terminate().await;
     say(&format!("{} requests were cut off, and made again", tally.cut_off.len()))?;
     if let Some(error) = tally.latest_error.as_ref().filter(|_| tally.claims_failed > 0) {

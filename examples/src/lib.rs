@@ -5,9 +5,10 @@
 //! - [`Platform`]: what differs between tokio and smol for a program that runs on either.
 //! - [`Exchange`], [`EchoConnector`]: the echo protocol on a pooled connection.
 //! - [`Load`]: claimers at work; [`Tally`]: what they counted; [`Watch`]: a line a second;
-//!   [`Summary`]: the last line.
+//!   [`Summary`]: the last line. [`screen`]: all of it on a terminal.
 //! - [`options`]: what programs are asked to do; [`probes`]: how to look on from outside.
 
+mod claimer;
 mod dns;
 mod echo;
 mod exchange;
@@ -16,9 +17,11 @@ mod load;
 pub mod options;
 mod platform;
 pub mod probes;
+pub mod screen;
 mod summary;
 mod watch;
 
+pub use claimer::{Doing, Seen};
 pub use dns::DnsServer;
 pub use echo::EchoServer;
 pub use exchange::{EchoConnector, Exchange};

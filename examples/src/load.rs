@@ -1,22 +1,19 @@
-//! Claimers at work.
+//! A load: claimers at work, and what they counted.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use qorb_driver::{Backend, ClaimError, Connector, Denial, Handle, Pool, Runtime, Timestamp};
+use qorb_driver::{Backend, Connector, Pool, Runtime, Timestamp};
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::or;
 
+use crate::claimer::{Card, Claimer, Seen};
 use crate::exchange::Exchange;
 
-/// How long a server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// How long claims may still wait when time is up.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long a claimer rests after it was denied: some denials come at once.
-const REST: Duration = Duration::from_millis(100);
 
 /// What the claimers do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,7 +58,7 @@ impl Tally {
             && self.lost.as_ref().is_some_and(|(lost, _)| lost.identity() == backend.identity())
     }
 
-    fn answered(&mut self, backend: &Backend, now: Timestamp) {
+    pub(crate) fn answered(&mut self, backend: &Backend, now: Timestamp) {
         if self.is_missing(backend) {
             self.recovered_in = self.lost.as_ref().map(|(_, since)| now.since(*since));
         }
@@ -73,14 +70,17 @@ impl Tally {
 #[derive(Debug)]
 pub struct Load {
     shared: Arc<Shared>,
+    cards: Mutex<Vec<Arc<Card>>>,
+    /// One for every claimer, and one for those that may still be added.
+    present: Option<Sender<()>>,
     gone: Receiver<()>,
 }
 
 #[derive(Debug)]
-struct Shared {
+pub(crate) struct Shared {
     tally: Mutex<Tally>,
     /// Nothing is ever sent: it is closed when time is up.
-    over: Receiver<Infallible>,
+    pub(crate) over: Receiver<Infallible>,
     _open: Sender<Infallible>,
 }
 
@@ -94,15 +94,47 @@ impl Load {
         let (open, over) = bounded(1);
         let shared = Arc::new(Shared { tally: Mutex::default(), over, _open: open });
         let (present, gone) = bounded(1);
-        for number in 0..work.claimers {
-            let (runtime, pool) = (runtime.clone(), pool.clone());
-            let (shared, hold, present) = (Arc::clone(&shared), work.hold, present.clone());
-            let request = format!("claimer {number} was here\n").into_bytes();
-            runtime.clone().spawn(async move {
-                Claimer { runtime, pool, shared, hold, request, _present: present }.work().await;
-            });
+        let load = Self { shared, cards: Mutex::default(), present: Some(present), gone };
+        for _ in 0..work.claimers {
+            load.add(runtime, pool, work.hold);
         }
-        Self { shared, gone }
+        load
+    }
+
+    /// Sets one more to work.
+    pub fn add<K, R>(&self, runtime: &R, pool: &Pool<K, R>, hold: Duration)
+    where
+        K: Connector<Connection: Exchange>,
+        R: Runtime,
+    {
+        let mut cards = self.cards();
+        let card = Arc::new(Card::new(cards.len(), hold));
+        cards.push(Arc::clone(&card));
+        let claimer = Claimer::new(runtime, pool, &self.shared, card, self.present.clone());
+        runtime.spawn(claimer.work());
+    }
+
+    /// Sends the latest home: what it waits for is given up, what it is at is finished.
+    pub fn remove(&self) {
+        if let Some(card) = self.cards().pop() {
+            card.send_home();
+        }
+    }
+
+    /// From its next connection on the claimer at that place holds them so long.
+    pub fn set_hold(&self, place: usize, hold: Duration) {
+        if let Some(card) = self.cards().get(place) {
+            card.set_hold(hold);
+        }
+    }
+
+    /// The claimers, as they are now, the oldest first.
+    pub fn claimers(&self) -> Vec<Seen> {
+        self.cards().iter().map(|card| card.seen()).collect()
+    }
+
+    fn cards(&self) -> MutexGuard<'_, Vec<Arc<Card>>> {
+        self.cards.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was counted so far, to be read or added to.
@@ -112,8 +144,9 @@ impl Load {
 
     /// Lets every claimer finish what it is at, without holding on any longer, and tells what they counted. Claims that get nothing in
     /// the next five seconds are denied: the pool ends.
-    pub async fn finish<K: Connector, R: Runtime>(self, runtime: &R, pool: &Pool<K, R>) -> Tally {
+    pub async fn finish<K: Connector, R: Runtime>(mut self, runtime: &R, pool: &Pool<K, R>) -> Tally {
         self.shared.over.close();
+        self.present = None;
         // Nothing is ever sent: the channel closes with the last claimer.
         let gone = async {
             let _ = self.gone.recv().await;
@@ -147,107 +180,7 @@ impl Drop for Load {
 }
 
 impl Shared {
-    fn tally(&self) -> MutexGuard<'_, Tally> {
+    pub(crate) fn tally(&self) -> MutexGuard<'_, Tally> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-struct Claimer<K: Connector, R: Runtime> {
-    runtime: R,
-    pool: Pool<K, R>,
-    shared: Arc<Shared>,
-    hold: Duration,
-    request: Vec<u8>,
-    _present: Sender<()>,
-}
-
-impl<K: Connector<Connection: Exchange>, R: Runtime> Claimer<K, R> {
-    async fn work(self) {
-        while !self.shared.over.is_closed() {
-            // A request that was cut off is made again, even when time is up.
-            while !self.request().await {}
-        }
-    }
-
-    /// Whether there is nothing left to do about this request.
-    async fn request(&self) -> bool {
-        match self.pool.claim().await {
-            Ok(handle) => {
-                self.granted(&handle);
-                self.converse(handle).await
-            }
-            Err(error) => {
-                self.denied(&error).await;
-                true
-            }
-        }
-    }
-
-    /// Whether all of it was answered.
-    async fn converse(&self, mut handle: Handle<K, R>) -> bool {
-        let granted = self.runtime.now();
-        let mut answer = self.say(&mut handle).await;
-        if answer.is_ok() {
-            or(self.pause(self.hold), self.time_is_up()).await;
-            answer = self.say(&mut handle).await;
-        }
-        let Err(error) = answer else { return true };
-        let backend = handle.backend().clone();
-        // It is broken; the pool is told so.
-        handle.discard();
-        let mut tally = self.shared.tally();
-        tally.cut_off.push(granted);
-        tally.latest_error = Some(format!("{}: {error}", backend.name));
-        if !tally.is_missing(&backend) {
-            tally.await_answer(backend, self.runtime.now());
-        }
-        false
-    }
-
-    async fn say(&self, handle: &mut Handle<K, R>) -> std::io::Result<()> {
-        let late = async {
-            self.pause(PATIENCE).await;
-            Err(std::io::ErrorKind::TimedOut.into())
-        };
-        or(handle.exchange(&self.request), late).await?;
-        self.shared.tally().answered(handle.backend(), self.runtime.now());
-        Ok(())
-    }
-
-    fn granted(&self, handle: &Handle<K, R>) {
-        let mut tally = self.shared.tally();
-        tally.claims_ok += 1;
-        let name: &str = &handle.backend().name;
-        if let Some(count) = tally.by_backend.get_mut(name) {
-            *count += 1;
-        } else {
-            tally.by_backend.insert(name.to_owned(), 1);
-        }
-    }
-
-    async fn denied(&self, error: &ClaimError) {
-        {
-            let mut tally = self.shared.tally();
-            tally.claims_failed += 1;
-            // That the pool was ended says nothing about why there was no connection.
-            if error.kind != Denial::Terminated || tally.latest_error.is_none() {
-                tally.latest_error = Some(describe(error));
-            }
-        }
-        if error.kind == Denial::Terminated {
-            self.shared.over.close();
-        } else {
-            self.pause(REST).await;
-        }
-    }
-
-    async fn time_is_up(&self) {
-        let _ = self.shared.over.recv().await;
-    }
-
-    async fn pause(&self, span: Duration) {
-        if span > Duration::ZERO {
-            self.runtime.sleep_until(self.runtime.now().after(span)).await;
-        }
     }
 }

@@ -15,9 +15,9 @@ pub struct LoadOptions {
     /// The async runtime to run on
     #[arg(long, value_enum, default_value_t = RuntimeName::Tokio)]
     pub runtime: RuntimeName,
-    /// How long to run: 10s, 500ms, 2m
-    #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = positive, allow_hyphen_values = true)]
-    pub span: Duration,
+    /// How long to run: 10s, 500ms, 2m [default: 10s; on a screen, until q]
+    #[arg(long = "for", value_name = "TIME", value_parser = positive, allow_hyphen_values = true)]
+    pub limit: Option<Duration>,
     /// How many claimers are at work at once
     #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub claimers: u16,
@@ -27,6 +27,12 @@ pub struct LoadOptions {
 }
 
 impl LoadOptions {
+    /// How long to run where nobody can end it.
+    #[must_use]
+    pub fn span(&self) -> Duration {
+        self.limit.unwrap_or(Duration::from_secs(10))
+    }
+
     /// What the claimers do.
     #[must_use]
     pub fn work(&self) -> Work {

@@ -19,6 +19,7 @@ pub struct Watch<R> {
     next: Timestamp,
     lines: u32,
     claims: u64,
+    rate: u64,
     online: Vec<Backend>,
 }
 
@@ -27,7 +28,7 @@ impl<R: Runtime> Watch<R> {
     pub fn new(runtime: &R) -> Self {
         let begin = runtime.now();
         let next = begin.after(Duration::from_secs(1));
-        Self { runtime: runtime.clone(), begin, next, lines: 0, claims: 0, online: Vec::new() }
+        Self { runtime: runtime.clone(), begin, next, lines: 0, claims: 0, rate: 0, online: Vec::new() }
     }
 
     /// How long it has been looking.
@@ -61,6 +62,28 @@ impl<R: Runtime> Watch<R> {
             let glance = now.after(GLANCE).min(self.next).min(end);
             self.runtime.sleep_until(glance).await;
         }
+    }
+
+    /// What a screen shows of the pool and its load: a title, and each backend with its slots. Looks too.
+    pub(crate) fn news<K: Connector>(&mut self, pool: &Pool<K, R>, load: &Load) -> (String, Vec<String>) {
+        self.look(pool, load);
+        let now = self.runtime.now();
+        let (ok, failed) = {
+            let tally = load.tally();
+            (tally.claims_ok, tally.claims_failed)
+        };
+        if now >= self.next {
+            self.next = now.after(Duration::from_secs(1));
+            (self.rate, self.claims) = (ok - self.claims, ok);
+        }
+        let stats = pool.stats();
+        let title = format!(
+            "{}   {} s   {} claims/s   {ok} claims granted, {failed} denied",
+            stats.name,
+            self.elapsed().as_secs(),
+            self.rate
+        );
+        (title, stats.backends.iter().map(slots).collect())
     }
 
     /// Notes which backends were lost, even where no request was cut off by that.

@@ -145,6 +145,12 @@ impl Inputs {
         };
         or(signal, event).await
     }
+
+    /// Waits for a signal to end. The keys are nobody's affair any more.
+    pub async fn end(mut self) -> io::Error {
+        self.signals.next().await;
+        io::Error::from(io::ErrorKind::Interrupted)
+    }
 }
 
 fn input(event: &Event) -> Option<Input> {

@@ -2,8 +2,10 @@
 //!
 //! `.ci/run` installs tmux, builds the programs and runs this.
 //!
-//! - `terminal`: a terminal, keys and what is on it; `monitor`: qtop on it; `panics`: a program that panics.
+//! - `terminal`: a terminal, keys and what is on it; `monitor`: qtop on it; `workload`: the workload; `panics`: a
+//!   program that panics.
 
 mod monitor;
 mod panics;
 mod terminal;
+mod workload;

@@ -99,7 +99,7 @@ impl Terminal {
     /// settings, its first screen with what was on it, its cursor. Returns what is on it.
     pub(crate) fn ends(&self, code: i32) -> String {
         self.until(ENDED);
-        let shown = self.tmux(&["capture-pane", "-p", "-S", "-1000"]);
+        let shown = self.tmux(&["capture-pane", "-p", "-J", "-S", "-1000"]);
         assert!(shown.contains(&format!("{ENDED}{code}\n")), "{shown}");
         assert!(shown.starts_with("the line before\n"), "{shown}");
         let settings = self.read("settings");
