@@ -21,7 +21,7 @@ pub struct Arguments {
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
     /// Print one frame as a table and end: as `-n 1 --no-reconnect` without a terminal
-    #[arg(long)]
+    #[arg(long, conflicts_with = "count")]
     pub once: bool,
     /// Print frames as JSON, one a line
     #[arg(long)]

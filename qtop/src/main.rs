@@ -1,7 +1,6 @@
 //! Watches a pool on the terminal: `cargo run --bin qtop ws://127.0.0.1:42069/qtop/stats`
-#![allow(clippy::print_stderr, reason = "it is a program")]
 
-use std::io::{IsTerminal, stdout};
+use std::io::{IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -16,7 +15,7 @@ fn main() -> ExitCode {
     match smol::block_on(run(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("error: {why}");
+            say(&format!("error: {why}"));
             ExitCode::FAILURE
         }
     }
@@ -35,5 +34,10 @@ async fn run(arguments: Arguments) -> Result<(), String> {
         return monitor::watch(address, patience, look).await;
     }
     let form = if arguments.json { Form::Json } else { Form::Table };
-    plain::print(address, patience, form, look, |trouble| eprintln!("qtop: {trouble}")).await
+    plain::print(address, patience, form, look, |trouble| say(&format!("qtop: {trouble}"))).await
+}
+
+/// Says something on standard error, where somebody may read it.
+fn say(line: &str) {
+    let _ = writeln!(stderr(), "{line}");
 }

@@ -10,7 +10,7 @@ use crate::model::row::Row;
 use crate::model::{Model, figures};
 
 /// How wide the names of the details are.
-const LABEL: usize = 10;
+const LABEL: usize = 12;
 
 /// The details of a backend, and why it is as it is.
 pub(crate) fn detail(model: &Model, row: Option<&Row<'_>>, look: Look, width: usize) -> Vec<Line<'static>> {

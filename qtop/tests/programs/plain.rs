@@ -82,16 +82,24 @@ fn a_pipe_that_nobody_reads_is_a_good_end() {
         ends(&output, 0, "");
         assert!(output.stderr.is_empty());
     }
+    // Nor what it complains about.
+    let gone = Server::of_a_pool().address().to_string();
+    let (reader, writer) = std::io::pipe().expect("there is room for a pipe");
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_qtop"));
+    let status = command.args([&gone, "--once"]).stderr(writer).status().expect("it is built");
+    assert_eq!(status.code(), Some(1), "it does not panic");
 }
 
 #[test]
 fn bad_input_is_refused_with_two_and_a_reason() {
-    let table: [(&[&str], &str); 8] = [
+    let table: [(&[&str], &str); 9] = [
         (&["wss://localhost/qtop/stats"], "'wss' is not spoken"),
         (&["localhost:0"], "no port between 1 and 65535"),
         (&["-i", "0"], "1..=255"),
         (&["-i", "256"], "1..=255"),
         (&["-n", "0"], "1.."),
+        (&["--once", "-n", "2"], "cannot be used with"),
         (&["localhost", "localhost"], "unexpected argument"),
         (&["--color", "red"], "auto, always, never"),
         (&["--no-such-flag"], "--no-such-flag"),

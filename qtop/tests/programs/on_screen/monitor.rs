@@ -170,9 +170,18 @@ fn keys_come_from_the_terminal_whatever_standard_input_is() {
 #[test]
 fn colours_and_glyphs_are_as_they_are_asked_for() {
     let server = Server::of_a_pool();
-    let terminal = watching(&server, "--ascii --color never");
-    let shown = terminal.until("x down");
-    assert!(shown.is_ascii(), "{shown}");
-    terminal.press(&["q"]);
-    terminal.ends(0);
+    let green = |terminal: &Terminal| terminal.shows_with_colours().contains("\u{1b}[32m");
+    let coloured = watching(&server, "");
+    assert!(green(&coloured), "{}", coloured.shows_with_colours());
+    let plain = watching(&server, "--ascii --color never");
+    let shown = plain.until("x down");
+    assert!(shown.is_ascii() && !green(&plain), "{shown}");
+    let asked = format!("env NO_COLOR=1 {} {}", env!("CARGO_BIN_EXE_qtop"), server.address());
+    let colourless = Terminal::run(&asked);
+    colourless.until("● up");
+    assert!(!green(&colourless), "{}", colourless.shows_with_colours());
+    for terminal in [coloured, plain, colourless] {
+        terminal.press(&["q"]);
+        terminal.ends(0);
+    }
 }

@@ -64,6 +64,11 @@ impl Terminal {
         self.tmux(&["capture-pane", "-p"])
     }
 
+    /// The same with the sequences that colour it.
+    pub(crate) fn shows_with_colours(&self) -> String {
+        self.tmux(&["capture-pane", "-p", "-e"])
+    }
+
     /// Waits until something is on it.
     pub(crate) fn until(&self, what: &str) -> String {
         self.until_that(what, |shown| shown.contains(what))
