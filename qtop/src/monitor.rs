@@ -8,7 +8,7 @@ use smol::future::race;
 use smol::{Task, Timer};
 
 use crate::address::Address;
-use crate::frame::{Explanation, Pools};
+use crate::frame::{Explanation, Pools, Text};
 use crate::link::{self, News};
 use crate::model::{Model, Wish};
 use crate::screen::{Input, Inputs, Screen};
@@ -42,12 +42,16 @@ enum Happening {
 struct Monitor {
     begin: Instant,
     address: Address,
+    /// The pool that was turned to.
+    pool: Option<String>,
     model: Model,
     patience: Patience,
     link: (Task<()>, Receiver<News>),
     tell: Sender<Answer>,
     answers: Receiver<Answer>,
-    asking: Option<Task<()>>,
+    /// The questions that are still to be answered: one of a kind at a time.
+    explaining: Option<Task<()>>,
+    listing: Option<Task<()>>,
 }
 
 /// Watches on a screen, until its user has seen enough.
@@ -88,7 +92,18 @@ impl Monitor {
         let model = Model::new(address.shown(), address.seconds, begin.elapsed());
         let link = follow(&address);
         let (tell, answers) = bounded(1);
-        Self { begin, address, model, patience, link, tell, answers, asking: None }
+        Self {
+            begin,
+            address,
+            pool: None,
+            model,
+            patience,
+            link,
+            tell,
+            answers,
+            explaining: None,
+            listing: None,
+        }
     }
 
     fn has_seen_enough(&self) -> bool {
@@ -149,31 +164,34 @@ impl Monitor {
                 self.model.message = Some(format!("a frame every {seconds} s"));
                 self.link = follow(&self.address);
             }
-            Some(Wish::NextPool) => self.ask(self.address.pools(), Answer::Pools),
-            Some(Wish::Explain) => self.ask(self.address.explain(), Answer::Explained),
+            Some(Wish::NextPool) if self.listing.is_none() => {
+                self.listing = Some(self.ask(self.address.pools(), Answer::Pools));
+            }
+            Some(Wish::Explain) if self.explaining.is_none() => {
+                self.explaining = Some(self.ask(self.address.explain(), Answer::Explained));
+            }
+            Some(Wish::NextPool | Wish::Explain) => {}
         }
     }
 
-    /// Asks, unless an answer is still awaited.
-    fn ask(&mut self, page: String, into: fn(Result<Vec<u8>, String>) -> Answer) {
-        if self.asking.is_none() {
-            let (address, tell) = (self.address.clone(), self.tell.clone());
-            self.asking = Some(smol::spawn(async move {
-                // Nobody waits for it when the monitor has ended.
-                let _ = tell.send(into(link::ask(&address, &page).await)).await;
-            }));
-        }
+    fn ask(&self, page: String, into: fn(Result<Vec<u8>, String>) -> Answer) -> Task<()> {
+        let (address, tell) = (self.address.clone(), self.tell.clone());
+        smol::spawn(async move {
+            // Nobody waits for it when the monitor has ended.
+            let _ = tell.send(into(link::ask(&address, &page).await)).await;
+        })
     }
 
     fn answered(&mut self, answer: Answer, now: Duration) {
-        self.asking = None;
         match answer {
             // An original has no such page, and there is nothing to say then.
             Answer::Explained(answer) => {
+                self.explaining = None;
                 let read = |bytes: Vec<u8>| serde_json::from_slice::<Explanation>(&bytes).ok();
                 self.model.explanation = answer.ok().and_then(read);
             }
             Answer::Pools(answer) => {
+                self.listing = None;
                 let read = |bytes: Vec<u8>| {
                     serde_json::from_slice::<Pools>(&bytes).map_err(|error| error.to_string())
                 };
@@ -187,13 +205,21 @@ impl Monitor {
 
     /// Turns to the pool after this one, round and round.
     fn turn(&mut self, pools: &[String], now: Duration) {
-        let at = pools.iter().position(|pool| *pool == self.model.name());
-        let next = pools.get(at.map_or(0, |at| (at + 1) % pools.len().max(1)));
+        let is_this = |pool: &String| match &self.pool {
+            Some(chosen) => pool == chosen,
+            None => *Text::from(pool.clone()) == *self.model.name(),
+        };
+        let at = pools.iter().position(is_this);
+        let next = pools.get(at.map_or(0, |at| (at + 1) % pools.len()));
         let Some(next) = next.filter(|_| pools.len() > 1) else {
             self.model.message = Some("there is no other pool".to_owned());
             return;
         };
         self.address.choose(next);
+        self.pool = Some(next.clone());
+        // What is still to be answered is about the pool before.
+        self.explaining = None;
+        (self.tell, self.answers) = bounded(1);
         self.model.turned_to(self.address.shown(), now);
         self.link = follow(&self.address);
     }

@@ -1,6 +1,6 @@
 //! Draws a model, from 40 by 10 cells up; smaller ones show what fits.
 //!
-//! - [`look`]: colours, glyphs and widths; [`table`]: the backends; `panes`: details and help.
+//! - [`look`]: colours, glyphs and widths; `table`: the backends; `panes`: details and help.
 
 pub mod look;
 mod panes;

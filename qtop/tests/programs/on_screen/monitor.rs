@@ -56,6 +56,8 @@ fn every_key_does_what_the_table_says() {
     terminal.press(&["Tab"]);
     asked(&server, "update_secs=1&pool=other%20pool ", &terminal);
     terminal.until("?pool=other%20pool");
+    terminal.press(&["Tab"]);
+    asked(&server, "update_secs=1&pool=tcp_echo_workload ", &terminal);
     terminal.press(&["q"]);
     terminal.ends(0);
 }
@@ -170,17 +172,17 @@ fn keys_come_from_the_terminal_whatever_standard_input_is() {
 #[test]
 fn colours_and_glyphs_are_as_they_are_asked_for() {
     let server = Server::of_a_pool();
-    let green = |terminal: &Terminal| terminal.shows_with_colours().contains("\u{1b}[32m");
-    let coloured = watching(&server, "");
-    assert!(green(&coloured), "{}", coloured.shows_with_colours());
+    let coloured = |terminal: &Terminal| terminal.shows_with_colours().contains("38;5;");
+    let bright = watching(&server, "");
+    assert!(coloured(&bright), "{}", bright.shows_with_colours());
     let plain = watching(&server, "--ascii --color never");
     let shown = plain.until("x down");
-    assert!(shown.is_ascii() && !green(&plain), "{shown}");
+    assert!(shown.is_ascii() && !coloured(&plain), "{shown}");
     let asked = format!("env NO_COLOR=1 {} {}", env!("CARGO_BIN_EXE_qtop"), server.address());
     let colourless = Terminal::run(&asked);
     colourless.until("● up");
-    assert!(!green(&colourless), "{}", colourless.shows_with_colours());
-    for terminal in [coloured, plain, colourless] {
+    assert!(!coloured(&colourless), "{}", colourless.shows_with_colours());
+    for terminal in [bright, plain, colourless] {
         terminal.press(&["q"]);
         terminal.ends(0);
     }
