@@ -13,7 +13,6 @@ const ENDED: &str = "it ended with ";
 
 /// A terminal in which a program runs. Both are gone when this is dropped.
 pub(crate) struct Terminal {
-    socket: String,
     folder: PathBuf,
 }
 
@@ -21,8 +20,8 @@ impl Terminal {
     /// Runs a program, as a shell is told to, on a terminal of 80 by 24.
     pub(crate) fn run(program: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let socket = format!("qtop-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let folder = std::env::temp_dir().join(&socket);
+        let name = format!("qtop-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(&name);
         fs::create_dir_all(&folder).expect("there is room for a folder");
         let script = format!(
             "cd {}\necho 'the line before'\nstty -g > before\nsh -c 'echo $$ > pid; exec {program}'\n\
@@ -30,7 +29,7 @@ impl Terminal {
             folder.display()
         );
         fs::write(folder.join("script"), script).expect("there is room for a file");
-        let terminal = Self { socket, folder };
+        let terminal = Self { folder };
         let script = format!("sh {}", terminal.folder.join("script").display());
         // Without its user's settings, and as it is everywhere.
         let arguments = ["-f", "/dev/null", "-u", "new-session", "-d", "-x", "80", "-y", "24", &script];
@@ -45,7 +44,7 @@ impl Terminal {
             .env_remove("NO_COLOR")
             .env_remove("RUST_BACKTRACE")
             .env("LC_ALL", "C.UTF-8");
-        let output = command.args(["-L", &self.socket]).args(arguments).output();
+        let output = command.arg("-S").arg(self.folder.join("tmux")).args(arguments).output();
         let output = output.expect("tmux is installed");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
