@@ -18,13 +18,18 @@
 //! - `runtime`: [`TokioRuntime`], all that the pool asks of tokio. It needs a runtime with timers and
 //!   I/O (`enable_all`, as `#[tokio::main]` has it), of any flavour.
 //! - `connector`: [`TcpConnector`], plain TCP over [`tokio::net::TcpStream`].
+//! - `listener`: where a `StatsServer` listens, with the feature `qtop`.
 //!
 //! Everything else is the same on every runtime and comes from `qorb-driver`.
 
 mod connector;
+#[cfg(feature = "qtop")]
+mod listener;
 mod runtime;
 
 pub use connector::TcpConnector;
+#[cfg(feature = "qtop")]
+pub use qorb_driver::ServeError;
 pub use qorb_driver::{
     Backend, BackendStats, ClaimError, ConfigError, Connector, ConnectorFn, Denial, DnsResolver,
     DnsResolverConfig, FixedResolver, HandleStats, Histogram, NamedBackend, Need, NoRuntime, Once, Panicked,
@@ -42,3 +47,6 @@ pub type Handle<K = TcpConnector> = qorb_driver::Handle<K, TokioRuntime>;
 pub type Claim<'a, K = TcpConnector> = qorb_driver::Claim<'a, K, TokioRuntime>;
 /// The sets that a [`DnsResolver`] finds.
 pub type DnsSets = qorb_driver::DnsSets<TokioRuntime>;
+/// A server that shows what pools are doing, on tokio.
+#[cfg(feature = "qtop")]
+pub type StatsServer = qorb_driver::StatsServer<TokioRuntime>;

@@ -114,7 +114,7 @@ impl Runtime for TokioRuntime {
 }
 
 /// What `call` brings, which panics without `enable_io`: nobody hears of that in a task of the pool.
-fn or_no_io<T>(call: impl FnOnce() -> T) -> io::Result<T> {
+pub(crate) fn or_no_io<T>(call: impl FnOnce() -> T) -> io::Result<T> {
     let why = "this tokio runtime has no I/O: build it with enable_io() or enable_all()";
     catch_unwind(AssertUnwindSafe(call)).map_err(|_| io::Error::other(why))
 }

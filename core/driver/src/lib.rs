@@ -11,7 +11,8 @@
 //!   `alarm`: the one timer.
 //! - [`connector`](Connector), [`resolver`](Resolver), [`runtime`](Runtime): what others bring along;
 //!   `dns`: a resolver.
-//! - `probes`, [`stats`](Stats), `report`, `onlookers`: for those who look on.
+//! - `probes`, [`stats`](Stats), [`histogram`](Histogram), `report`, `onlookers`, `serve`: for those who look
+//!   on.
 
 mod alarm;
 mod claim;
@@ -21,6 +22,7 @@ mod effects;
 mod error;
 mod grants;
 mod handle;
+mod histogram;
 mod link;
 mod observe;
 mod onlookers;
@@ -31,6 +33,8 @@ mod report;
 mod resolver;
 mod runtime;
 mod seats;
+#[cfg(feature = "qtop")]
+mod serve;
 mod shared;
 mod state;
 mod stats;
@@ -45,13 +49,16 @@ pub use error::{
     WaitReadyError,
 };
 pub use handle::Handle;
+pub use histogram::Histogram;
 pub use pool::Pool;
 pub use qorb_core::dns::{Config as DnsResolverConfig, ConfigError};
 pub use qorb_core::pool::{Denial, Policy, PolicyError, SetConfig, Standing};
 pub use qorb_core::{Backend, Timestamp};
 pub use resolver::{FixedResolver, Need, Once, Resolver, SingleHost, StreamResolver, from_stream};
 pub use runtime::{Runtime, TcpStream, UdpSocket};
-pub use stats::{BackendStats, HandleStats, Histogram, Stats};
+#[cfg(feature = "qtop")]
+pub use serve::{Serve, ServeError, StatsServer};
+pub use stats::{BackendStats, HandleStats, Stats};
 
 /// What users rely on without ever writing it down: checked for every connector and every runtime.
 #[allow(dead_code, reason = "it is compiled, never called")]

@@ -25,30 +25,34 @@ impl<K: Connector> State<K> {
                 }
             }
             Note::Added(id) => {
+                self.onlookers.set_changed();
                 let record = self.added(id);
                 record.set_wanted(!self.ending);
                 self.report(effects, || Report::Added(record));
             }
             Note::Removed(id) => {
+                self.onlookers.set_changed();
                 let record = Arc::clone(&self.entry(id).record);
                 record.set_wanted(false);
                 self.report(effects, || Report::Removed(record));
             }
             Note::Online(id) => {
+                let since = self.machine.latest();
                 let entry = self.entry(id);
-                entry.online = true;
+                (entry.online, entry.since) = (true, since);
                 let (record, has_unclaimed) = (Arc::clone(&entry.record), entry.unclaimed > 0);
                 probes::slot_set_online(&self.name, &record.address, has_unclaimed);
                 self.report(effects, || Report::Online(record));
             }
             Note::Offline(id) => {
+                let since = self.machine.latest();
                 let entry = self.entry(id);
-                entry.online = false;
+                (entry.online, entry.since) = (false, since);
                 let record = Arc::clone(&entry.record);
                 probes::slot_set_offline(&self.name, &record.address);
                 self.report(effects, || Report::Offline(record));
             }
-            Note::Failed(id, failure) => self.failed(id, failure, effects),
+            Note::Failed(id, kind, failure) => self.failed(id, kind, failure, effects),
             Note::Recovered(id) => self.entry(id).failures = 0,
             Note::Planned { .. } => probes::rebalanced(&self.name),
         }
@@ -102,7 +106,7 @@ impl<K: Connector> State<K> {
         if index >= self.backends.len() {
             self.backends.resize_with(index + 1, || None);
         }
-        let backend = self.machine.backend(id);
+        let (backend, since) = (self.machine.backend(id), self.machine.latest());
         let place = &mut self.backends[index];
         if place.as_ref().is_some_and(|entry| entry.record.backend.identity() != backend.identity()) {
             *place = None;
@@ -114,18 +118,21 @@ impl<K: Connector> State<K> {
             online: false,
             unclaimed: 0,
             failures: 0,
+            connect_failures: 0,
+            since,
         });
         Arc::clone(&entry.record)
     }
 
     /// Of many failures in a row, the first, second, fourth, eighth and so on are reported.
-    fn failed(&mut self, id: BackendId, failure: Failure, effects: &mut Effects<K>) {
+    fn failed(&mut self, id: BackendId, kind: SlotKind, failure: Failure, effects: &mut Effects<K>) {
         self.tally.failures += 1;
         if self.machine.is_forsaken() {
             effects.rare().forsaken = true;
         }
         let entry = self.entry(id);
         entry.failures += 1;
+        entry.connect_failures += u64::from(kind == SlotKind::Connecting);
         if entry.failures.is_power_of_two() {
             let (record, error) = (Arc::clone(&entry.record), entry.last_error.clone());
             self.report(effects, || Report::Failed(record, failure, error));

@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use qorb_core::Timestamp;
 use qorb_core::pool::{Event, Failure, SlotId};
 
 use crate::connector::Connector;
@@ -69,19 +70,21 @@ pub(crate) struct End<K: Connector> {
     pub(crate) link: Option<Link<K>>,
     pub(crate) result: Result<(), Failure>,
     pub(crate) error: Option<SharedError>,
+    /// When it began, where that is measured: a connect that went well.
+    pub(crate) began: Option<Timestamp>,
 }
 
 impl<K: Connector> End<K> {
     fn well(link: Option<Link<K>>) -> Self {
-        Self { link, result: Ok(()), error: None }
+        Self { link, result: Ok(()), error: None, began: None }
     }
 
     fn badly(link: Option<Link<K>>, trouble: Trouble<K::Error>) -> Self {
-        Self { link, result: Err(trouble.failure()), error: Some(trouble.share()) }
+        Self { link, result: Err(trouble.failure()), error: Some(trouble.share()), began: None }
     }
 
     fn lost(failure: Failure) -> Self {
-        Self { link: None, result: Err(failure), error: None }
+        Self { link: None, result: Err(failure), error: None, began: None }
     }
 }
 
@@ -134,11 +137,13 @@ impl<K: Connector, R: Runtime> Drop for Watch<K, R> {
 
 async fn connect<K: Connector, R: Runtime>(mut watch: Watch<K, R>, record: Arc<Record>, serial: u64) {
     let connector = Arc::clone(&watch.shared.connector);
+    let began = watch.shared.runtime.now();
     let outcome = watch.run(caught(async { connector.connect(&record.backend).await })).await;
     watch.answer(match outcome.map(settle) {
         Some(Ok(connection)) => {
             let home = Shared::home(&watch.shared);
-            End::well(Some(Link::new(connection, home, record, watch.slot, serial)))
+            let link = Link::new(connection, home, record, watch.slot, serial);
+            End { began: Some(began), ..End::well(Some(link)) }
         }
         Some(Err(trouble)) => End::badly(None, trouble),
         None => End::lost(Failure::Aborted),

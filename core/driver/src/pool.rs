@@ -17,7 +17,7 @@ use crate::alarm;
 use crate::claim::{Claim, Patience};
 use crate::connector::Connector;
 use crate::error::{PoolError, ProbeError, WaitReadyError};
-use crate::onlookers::Wish;
+use crate::onlookers::{Wish, watch};
 use crate::probes;
 use crate::resolver::{Resolver, listen};
 use crate::runtime::Runtime;
@@ -164,17 +164,19 @@ impl<K: Connector, R: Runtime> Pool<K, R> {
             Poll::Pending => sleep.as_mut().poll(cx),
         })
         .await;
-        let now = runtime.now();
-        self.owner.shared.lock().handle_stats(now)
+        self.stats().handles
     }
 
     /// A snapshot of what the pool is doing.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let shared = &self.owner.shared;
-        let now = shared.runtime.now();
-        let stats = shared.lock().stats(now);
-        Stats { resolver: shared.resolving.stats(now), ..stats }
+        self.owner.shared.stats()
+    }
+
+    /// What others watch it by, which does not keep it alive.
+    #[cfg(feature = "qtop")]
+    pub(crate) fn watched(&self) -> std::sync::Weak<Shared<K, R>> {
+        Arc::downgrade(&self.owner.shared)
     }
 
     /// The name it was given.
@@ -202,36 +204,7 @@ impl<K: Connector, R: Runtime> Pool<K, R> {
 
     /// Waits until a wish is granted.
     async fn watch(&self, wish: Wish) {
-        let shared = &self.owner.shared;
-        let number = shared.lock().onlookers.number();
-        let onlooker = Onlooker { shared, number };
-        poll_fn(|cx| {
-            let waker = cx.waker().clone();
-            let mut state = onlooker.shared.lock();
-            if wish.is_granted(&state.machine, state.stopped) {
-                return Poll::Ready(());
-            }
-            let stale = state.onlookers.watch(onlooker.number, wish, waker);
-            drop(state);
-            drop(stale);
-            Poll::Pending
-        })
-        .await;
-    }
-}
-
-/// One who waits for the pool itself; when the future is dropped its waker goes too.
-struct Onlooker<'a, K: Connector, R: Runtime> {
-    shared: &'a Shared<K, R>,
-    number: u64,
-}
-
-impl<K: Connector, R: Runtime> Drop for Onlooker<'_, K, R> {
-    fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        let stale = state.onlookers.forget(self.number);
-        drop(state);
-        drop(stale);
+        watch(Arc::downgrade(&self.owner.shared), wish).await;
     }
 }
 

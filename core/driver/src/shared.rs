@@ -23,6 +23,7 @@ use crate::resolver::Sight;
 use crate::runtime::Runtime;
 use crate::seats::Cells;
 use crate::state::{State, is_sampled};
+use crate::stats::Stats;
 
 /// A pool, as its clones, handles, operations and background tasks share it.
 ///
@@ -105,6 +106,13 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
         self.state.0.is_locked()
     }
 
+    /// What the pool is doing: a copy under the lock, made readable outside it.
+    pub(crate) fn stats(&self) -> Stats {
+        let now = self.runtime.now();
+        let copied = self.lock().copy(now);
+        copied.into_stats(self.resolving.stats(now))
+    }
+
     /// Tells the machine of one event that nobody waits for the answer of.
     pub(crate) fn tell(self: &Arc<Self>, event: Event) {
         let now = self.runtime.now();
@@ -141,6 +149,9 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
         let mut effects = Effects::new();
         let mut state = self.lock();
         state.end_operation(slot, end.link);
+        if let Some(began) = end.began {
+            state.tally.connect.add(now.nanos_since(began));
+        }
         if let Some(error) = end.error {
             state.blame(slot, &error, &mut effects);
         }

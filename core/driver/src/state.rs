@@ -124,6 +124,10 @@ pub(crate) struct Entry {
     pub(crate) unclaimed: u32,
     /// Failures since it last recovered.
     pub(crate) failures: u64,
+    /// Connects that ever failed.
+    pub(crate) connect_failures: u64,
+    /// Since when it has been online, or has not.
+    pub(crate) since: Timestamp,
 }
 
 /// What a claim is told in the same call in which it asks.
@@ -370,12 +374,6 @@ impl<K: Connector> State<K> {
         let (backend, served) = (berth.backend, std::mem::take(&mut berth.claims));
         self.entry(backend).claims += served;
         self.tally.served += served;
-    }
-
-    /// The slots whose connection a claimer has.
-    pub(crate) fn away(&self) -> impl Iterator<Item = (&Berth<K>, Away)> {
-        let fetched = self.shelf.iter().filter(|berth| berth.seat().is_none());
-        fetched.filter_map(|berth| berth.away.map(|away| (berth, away)))
     }
 
     /// What is known of a backend, from the note of its arrival on.

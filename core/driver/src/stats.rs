@@ -1,15 +1,17 @@
 //! What a pool is doing, as numbers: a snapshot for people, monitors and metrics.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use qorb_core::pool::{Denial, SlotKind, Standing};
+use qorb_core::pool::{BackendId, Counts, Denial, SlotKind, Standing};
 use qorb_core::{Backend, Timestamp};
 
 use crate::connector::Connector;
 use crate::dns::ResolverStats;
 use crate::error::{SharedError, reason};
-use crate::state::State;
+use crate::histogram::Histogram;
+use crate::state::{Away, State};
 
 /// A snapshot of a pool. Counters count from the pool's beginning.
 #[derive(Clone, Debug)]
@@ -35,6 +37,8 @@ pub struct Stats {
     pub wait: Histogram,
     /// How long connections were held: one in sixteen is measured.
     pub hold: Histogram,
+    /// How long connects took that went well.
+    pub connect: Histogram,
     /// Connects ever started.
     pub connects: u64,
     /// Connections and failed attempts ever closed.
@@ -75,6 +79,8 @@ pub struct BackendStats {
     pub standing: Standing,
     /// Failed connects since it last proved itself.
     pub failures: u32,
+    /// Connects to it that ever failed or took too long.
+    pub connect_failures: u64,
     /// The latest error of its connections.
     pub last_error: Option<SharedError>,
     /// In how long it may be dialled again, if not at once.
@@ -95,80 +101,8 @@ pub struct HandleStats {
     pub held: Duration,
 }
 
-/// How often a duration was how long, in classes of powers of two.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-#[repr(C)]
-pub struct Histogram {
-    /// Nanoseconds. So many waiters may wait for so long that 64 bits would not do.
-    sum: u128,
-    classes: [u64; Self::CLASSES],
-}
-
-impl Histogram {
-    /// How many classes there are. The last one holds everything that is longer than all others.
-    pub const CLASSES: usize = 32;
-
-    /// The class that ends at `2^class` microseconds: how many durations were shorter than that, and
-    /// not shorter than half of it.
-    #[must_use]
-    pub fn class(&self, class: usize) -> u64 {
-        self.classes.get(class).copied().unwrap_or(0)
-    }
-
-    /// Where a class ends.
-    #[must_use]
-    pub const fn bound(class: usize) -> Duration {
-        Duration::from_micros(1 << class)
-    }
-
-    /// How many durations were counted.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.classes.iter().sum()
-    }
-
-    /// All of them together.
-    #[must_use]
-    pub fn sum(&self) -> Duration {
-        const SECOND: u128 = 1_000_000_000;
-        Duration::new((self.sum / SECOND) as u64, (self.sum % SECOND) as u32)
-    }
-
-    /// A bound that `share` of all durations (0.5: half of them) kept; zero where there was none.
-    #[must_use]
-    pub fn quantile(&self, share: f64) -> Duration {
-        let wanted = (self.count() as f64 * share).ceil() as u64;
-        let mut seen = 0;
-        for (class, count) in self.classes.iter().enumerate() {
-            seen += count;
-            if *count > 0 && seen >= wanted {
-                return Self::bound(class);
-            }
-        }
-        Duration::ZERO
-    }
-
-    /// Counts a duration of so many nanoseconds.
-    #[inline]
-    pub(crate) fn add(&mut self, nanos: u64) {
-        self.classes[class_of(nanos)] += 1;
-        self.sum += u128::from(nanos);
-    }
-
-    /// Takes out a duration that was added.
-    pub(crate) fn remove(&mut self, nanos: u64) {
-        self.classes[class_of(nanos)] -= 1;
-        self.sum -= u128::from(nanos);
-    }
-}
-
-fn class_of(nanos: u64) -> usize {
-    let class = (u64::BITS - (nanos / 1000).leading_zeros()) as usize;
-    class.min(Histogram::CLASSES - 1)
-}
-
 /// The counters, as they are kept under the lock.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[repr(C)]
 pub(crate) struct Tally {
     /// Claims that slots served which are gone.
@@ -177,6 +111,7 @@ pub(crate) struct Tally {
     pub(crate) cancelled: u64,
     pub(crate) wait: Histogram,
     pub(crate) hold: Histogram,
+    pub(crate) connect: Histogram,
     pub(crate) connects: u64,
     pub(crate) closes: u64,
     pub(crate) failures: u64,
@@ -199,70 +134,144 @@ impl Tally {
     }
 }
 
+/// What there is to know of a pool, as it was copied under its lock: it is made readable outside.
+pub(crate) struct Copied {
+    now: Timestamp,
+    name: Arc<str>,
+    tally: Tally,
+    claims: u64,
+    waiting: u32,
+    stopped: bool,
+    backends: Vec<CopiedBackend>,
+    slots: Vec<CopiedSlot>,
+}
+
+struct CopiedBackend {
+    id: BackendId,
+    backend: Backend,
+    counts: Counts,
+    in_set: bool,
+    standing: Standing,
+    failures: u32,
+    next_attempt: Option<Timestamp>,
+    claims: u64,
+    connect_failures: u64,
+    last_error: Option<SharedError>,
+}
+
+/// A slot that has served claims, or does.
+struct CopiedSlot {
+    backend: BackendId,
+    serial: u64,
+    claims: u64,
+    away: Option<Away>,
+}
+
 impl<K: Connector> State<K> {
-    /// Copies what there is to know.
-    pub(crate) fn stats(&mut self, now: Timestamp) -> Stats {
+    /// Copies what there is to know, and nothing more: claimers wait for the lock meanwhile.
+    pub(crate) fn copy(&mut self, now: Timestamp) -> Copied {
         self.learn_who_fetched();
-        let denials = DENIALS.iter().zip(self.tally.denied);
-        let served = self.tally.served + self.shelf.iter().map(|berth| berth.claims).sum::<u64>();
+        let mut backends = Vec::with_capacity(self.backends.len());
+        backends.extend(self.machine.census().map(|view| {
+            let entry = self.backends.get(view.id.0 as usize).and_then(Option::as_ref);
+            CopiedBackend {
+                id: view.id,
+                backend: view.backend.clone(),
+                counts: *view.counts,
+                in_set: view.in_set,
+                standing: view.standing,
+                failures: view.failures,
+                next_attempt: view.next_attempt,
+                claims: entry.map_or(0, |entry| entry.claims),
+                connect_failures: entry.map_or(0, |entry| entry.connect_failures),
+                last_error: entry.and_then(|entry| entry.last_error.clone()),
+            }
+        }));
+        let mut slots = Vec::with_capacity(self.shelf.len());
+        let served = self.shelf.iter().filter(|berth| berth.claims > 0 || berth.away.is_some());
+        slots.extend(served.map(|berth| CopiedSlot {
+            backend: berth.backend,
+            serial: berth.serial,
+            claims: berth.claims,
+            away: berth.away.filter(|_| berth.seat().is_none()),
+        }));
+        Copied {
+            now,
+            name: Arc::clone(&self.name),
+            tally: self.tally.clone(),
+            claims: self.machine.arrivals(),
+            waiting: self.machine.waiting(),
+            stopped: self.stopped,
+            backends,
+            slots,
+        }
+    }
+}
+
+impl Copied {
+    /// The same, for people and programs.
+    pub(crate) fn into_stats(self, resolver: Option<ResolverStats>) -> Stats {
+        let served = self.tally.served + self.slots.iter().map(|slot| slot.claims).sum::<u64>();
         let waited = self.tally.wait.count();
+        let (handles, backends) = (self.handles(), self.backends());
+        let denials = DENIALS.iter().zip(self.tally.denied);
         Stats {
             name: self.name.to_string(),
-            backends: self.backend_stats(now),
-            claims: self.machine.arrivals(),
+            backends,
+            claims: self.claims,
             granted_at_once: served - waited,
             granted_after_waiting: waited,
             denied: denials.map(|(denial, count)| (reason(*denial), count)).collect(),
             cancelled: self.tally.cancelled,
-            waiting: self.machine.waiting() as usize,
-            wait: self.tally.wait.clone(),
-            hold: self.tally.hold.clone(),
+            waiting: self.waiting as usize,
+            wait: self.tally.wait,
+            hold: self.tally.hold,
+            connect: self.tally.connect,
             connects: self.tally.connects,
             closes: self.tally.closes,
             failures: self.tally.failures,
-            handles: self.handle_stats(now),
-            resolver: None,
+            handles,
+            resolver,
             ended: self.stopped,
         }
     }
 
-    fn backend_stats(&self, now: Timestamp) -> Vec<BackendStats> {
-        let mut served = vec![0; self.backends.len()];
-        for berth in self.shelf.iter().filter(|berth| berth.claims > 0) {
-            served[berth.backend.0 as usize] += berth.claims;
+    fn handles(&self) -> Vec<HandleStats> {
+        let backends: BTreeMap<_, _> = self.backends.iter().map(|of| (of.id, &of.backend)).collect();
+        let out = self.slots.iter().filter_map(|slot| {
+            let away = slot.away?;
+            let backend = Backend::clone(backends.get(&slot.backend)?);
+            let (claim_id, held) = (away.claim.get(), self.now.since(away.since));
+            Some(HandleStats { slot_id: slot.serial, claim_id, backend, held })
+        });
+        out.collect()
+    }
+
+    fn backends(&self) -> Vec<BackendStats> {
+        let mut served: BTreeMap<BackendId, u64> = BTreeMap::new();
+        for slot in &self.slots {
+            *served.entry(slot.backend).or_default() += slot.claims;
         }
-        let views = self.machine.census().map(|view| {
-            let of = |kind| view.counts.of(kind) as usize;
-            let entry = self.backends.get(view.id.0 as usize).and_then(Option::as_ref);
-            let error = entry.and_then(|entry| entry.last_error.as_ref());
+        let backends = self.backends.iter().map(|copied| {
+            let of = |kind| copied.counts.of(kind) as usize;
             let leaving = of(SlotKind::Aborting) + of(SlotKind::Closing);
             BackendStats {
-                backend: view.backend.clone(),
+                backend: copied.backend.clone(),
                 connecting_slots: of(SlotKind::Connecting),
                 unclaimed_slots: of(SlotKind::Unclaimed),
                 checking_slots: of(SlotKind::Checking) + of(SlotKind::Recycling),
-                claimed_slots: view.counts.held() as usize,
-                draining_slots: if view.in_set { leaving } else { view.counts.total() as usize },
-                total_claims: served[view.id.0 as usize] + entry.map_or(0, |entry| entry.claims),
-                online: view.counts.connected() > 0,
-                in_set: view.in_set,
-                standing: view.standing,
-                failures: view.failures,
-                last_error: error.cloned(),
-                next_attempt_in: view.next_attempt.map(|time| time.since(now)),
+                claimed_slots: copied.counts.held() as usize,
+                draining_slots: if copied.in_set { leaving } else { copied.counts.total() as usize },
+                total_claims: copied.claims + served.get(&copied.id).copied().unwrap_or_default(),
+                online: copied.counts.connected() > 0,
+                in_set: copied.in_set,
+                standing: copied.standing,
+                failures: copied.failures,
+                connect_failures: copied.connect_failures,
+                last_error: copied.last_error.clone(),
+                next_attempt_in: copied.next_attempt.map(|time| time.since(self.now)),
             }
         });
-        views.collect()
-    }
-
-    pub(crate) fn handle_stats(&mut self, now: Timestamp) -> Vec<HandleStats> {
-        self.learn_who_fetched();
-        let out = self.away().filter_map(|(berth, away)| {
-            let entry = self.backends.get(berth.backend.0 as usize)?.as_ref()?;
-            let backend = entry.record.backend.clone();
-            let (slot_id, claim_id, held) = (berth.serial, away.claim.get(), now.since(away.since));
-            Some(HandleStats { slot_id, claim_id, backend, held })
-        });
-        out.collect()
+        backends.collect()
     }
 }

@@ -210,8 +210,8 @@ pub enum Note {
     Online(BackendId),
     /// A backend lost its last connection.
     Offline(BackendId),
-    /// An operation or a connection of this backend failed.
-    Failed(BackendId, Failure),
+    /// An operation or a connection of this backend failed, while its slot was in this state.
+    Failed(BackendId, SlotKind, Failure),
     /// The backend proved itself: back-off and suspicion are over.
     Recovered(BackendId),
     /// A full plan was made.

@@ -18,7 +18,7 @@ impl PoolMachine {
         let backend = self.slots.at(slot).backend;
         let was_probe = self.sets.at(backend).standing() != Standing::Up;
         self.planned.probing = self.planned.probing.saturating_sub(u32::from(was_probe));
-        self.blame(backend, failure, out);
+        self.blame(slot, failure, out);
         self.count_failed_connect(slot);
         self.grow_patience();
     }
@@ -41,7 +41,7 @@ impl PoolMachine {
     pub(super) fn acquire_failed(&mut self, slot: SlotId, failure: Failure, out: &mut Vec<Action>) {
         let entry = self.slots.at(slot);
         let early = !entry.proven && self.now.since(entry.connected_at) < self.pace.early;
-        self.blame(entry.backend, failure, out);
+        self.blame(slot, failure, out);
         if early {
             self.count_failed_connect(slot);
         }
@@ -77,7 +77,9 @@ impl PoolMachine {
         }
     }
 
-    fn blame(&mut self, backend: BackendId, failure: Failure, out: &mut Vec<Action>) {
+    fn blame(&mut self, slot: SlotId, failure: Failure, out: &mut Vec<Action>) {
+        let entry = self.slots.at(slot);
+        let (backend, kind) = (entry.backend, entry.state.kind());
         let health = &mut self.sets.at_mut(backend).health;
         health.last_failure = self.now;
         if !health.suspect {
@@ -88,7 +90,7 @@ impl PoolMachine {
             self.refresh(backend);
         }
         self.set_timers.by(backend.0, self.forgiven_at(backend));
-        out.push(Action::Note(Note::Failed(backend, failure)));
+        out.push(Action::Note(Note::Failed(backend, kind, failure)));
     }
 
     fn forgive(&mut self, backend: BackendId, out: &mut Vec<Action>) {

@@ -41,7 +41,7 @@ impl fmt::Display for Note {
             Self::Removed(backend) => write!(f, "{backend:?} removed"),
             Self::Online(backend) => write!(f, "{backend:?} online"),
             Self::Offline(backend) => write!(f, "{backend:?} offline"),
-            Self::Failed(backend, failure) => write!(f, "{backend:?} failed: {failure}"),
+            Self::Failed(backend, _, failure) => write!(f, "{backend:?} failed: {failure}"),
             Self::Recovered(backend) => write!(f, "{backend:?} recovered"),
             Self::Planned { tick: false } => f.write_str("planned"),
             Self::Planned { tick: true } => f.write_str("planned by tick"),

@@ -5,6 +5,7 @@
 //! - [`script`]: a connector that does as it is told, and counts.
 //! - [`announce`]: a resolver that says what the test wants it to say.
 //! - [`hand`]: a future that is polled when the test says so.
+//! - [`wire`]: streams between a server that runs on it and its clients.
 //! - [`net`]: datagrams and streams between sockets and scripted servers.
 
 pub mod announce;
@@ -12,10 +13,12 @@ pub mod hand;
 pub mod net;
 mod runtime;
 pub mod script;
+pub mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -30,6 +33,7 @@ pub use self::runtime::Sim;
 
 use self::net::Net;
 use self::runtime::{Inside, Task};
+use self::wire::Door;
 
 /// What the clock shows when a world begins.
 const BEGINNING: Timestamp = Timestamp::from_millis(1_000);
@@ -63,6 +67,7 @@ struct Inner {
     spawned: u64,
     gone: bool,
     net: Net,
+    doors: BTreeMap<SocketAddr, Door>,
 }
 
 impl World {
@@ -80,6 +85,7 @@ impl World {
             spawned: 0,
             gone: false,
             net: Net::default(),
+            doors: BTreeMap::new(),
         };
         let sim = Sim { inner: Arc::new(Mutex::new(inner)) };
         CURRENT.set(Some(sim.clone()));

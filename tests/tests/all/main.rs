@@ -8,5 +8,6 @@ mod fuzz;
 mod pool;
 mod program;
 mod record;
+mod stats_server;
 mod tidy;
 mod walk;

@@ -33,25 +33,25 @@ macro_rules! on_both_runtimes {
         }
     };
 }
-use on_both_runtimes;
+pub(crate) use on_both_runtimes;
 
 /// Longer than anything here takes, even where a test shares its processor with many.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a condition is looked at.
 const GLANCE: Duration = Duration::from_millis(5);
 /// Any free port.
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+pub(crate) const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-type PoolOn<P> = Pool<<P as Platform>::Tcp, <P as Platform>::Runtime>;
+pub(crate) type PoolOn<P> = Pool<<P as Platform>::Tcp, <P as Platform>::Runtime>;
 type HandleOn<P> = Handle<<P as Platform>::Tcp, <P as Platform>::Runtime>;
 
 /// Runs a test in its runtime, not for ever.
-fn run<P: Platform, T>(test: impl Future<Output = T>) -> T {
+pub(crate) fn run<P: Platform, T>(test: impl Future<Output = T>) -> T {
     P::run(within::<P, _>("the test", PATIENCE * 2, test)).expect("a runtime starts")
 }
 
 /// What comes of `future`, which must not take longer than `span`.
-async fn within<P: Platform, T>(what: &str, span: Duration, future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<P: Platform, T>(what: &str, span: Duration, future: impl Future<Output = T>) -> T {
     let runtime = runtime::<P>();
     let late = async {
         P::pause(&runtime, span).await;
@@ -61,7 +61,7 @@ async fn within<P: Platform, T>(what: &str, span: Duration, future: impl Future<
 }
 
 /// Waits until it is so.
-async fn until<P: Platform>(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) async fn until<P: Platform>(what: &str, mut is_so: impl FnMut() -> bool) {
     let runtime = runtime::<P>();
     let end = runtime.now().after(PATIENCE);
     while !is_so() {
@@ -70,19 +70,19 @@ async fn until<P: Platform>(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn runtime<P: Platform>() -> P::Runtime {
+pub(crate) fn runtime<P: Platform>() -> P::Runtime {
     P::Runtime::current().expect("the test runs in it")
 }
 
 /// A pool of the servers at these addresses.
-fn pool_of<P: Platform>(servers: &[&EchoServer], change: impl FnOnce(&mut Policy)) -> PoolOn<P> {
+pub(crate) fn pool_of<P: Platform>(servers: &[&EchoServer], change: impl FnOnce(&mut Policy)) -> PoolOn<P> {
     let mut policy = Policy::default();
     change(&mut policy);
     let resolver = FixedResolver::new(servers.iter().map(|server| server.address()));
     Pool::new("workout", resolver, P::Tcp::default(), policy).expect("a policy that works, in a runtime")
 }
 
-fn echo_server() -> EchoServer {
+pub(crate) fn echo_server() -> EchoServer {
     EchoServer::start(ANY).expect("there is a free port")
 }
 
@@ -91,11 +91,11 @@ async fn revive<P: Platform, E: Debug>(mut attempt: impl FnMut() -> Result<(), E
     until::<P>("the port is free again", || attempt().is_ok()).await;
 }
 
-fn unclaimed<P: Platform>(pool: &PoolOn<P>) -> usize {
+pub(crate) fn unclaimed<P: Platform>(pool: &PoolOn<P>) -> usize {
     pool.stats().backends.iter().map(|backend| backend.unclaimed_slots).sum()
 }
 
-fn claimed<P: Platform>(pool: &PoolOn<P>) -> usize {
+pub(crate) fn claimed<P: Platform>(pool: &PoolOn<P>) -> usize {
     pool.stats().backends.iter().map(|backend| backend.claimed_slots).sum()
 }
 

@@ -1,0 +1,171 @@
+//! A websocket: frames out, and whatever a client says in.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use async_tungstenite::WebSocketStream;
+use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use async_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use async_tungstenite::tungstenite::{Error, Message};
+use futures_core::Stream;
+use qorb_core::Timestamp;
+
+use super::Serve;
+use super::door::House;
+use super::frame::Frame;
+use super::route::Wanted;
+use super::stream::{WRITING, hang_up, within};
+
+/// The longest message of a client; it has nothing to say but that it is there.
+const MESSAGE: usize = 4 * 1024;
+/// A client of whom nothing was heard for so long is asked whether it is still there.
+const SILENCE: Duration = Duration::from_secs(10);
+/// And after so long it is not.
+const LOST: Duration = Duration::from_secs(30);
+
+/// How often a client may say something between two frames.
+const TALK: u32 = 100;
+
+/// A client that looks on.
+pub(super) struct Feed<'house, R: Serve> {
+    house: &'house House<R>,
+    wanted: Wanted,
+    socket: WebSocketStream<R::Stream>,
+    /// The claims it knows of.
+    claims: Option<u64>,
+    heard: Timestamp,
+    /// When it is asked whether it is there.
+    ask_at: Timestamp,
+}
+
+/// What ends a pause between frames.
+enum News {
+    /// It is time for a frame, or there is another set of backends.
+    Frame,
+    /// Nothing was heard of the client for a while.
+    Silence,
+    /// The client said something.
+    Said,
+    /// It goes, with this for its last word if it needs one.
+    Goes(Option<(CloseCode, &'static str)>),
+}
+
+impl<'house, R: Serve> Feed<'house, R> {
+    pub(super) async fn new(house: &'house House<R>, mut wanted: Wanted, stream: R::Stream) -> Self {
+        let config = WebSocketConfig::default().max_message_size(Some(MESSAGE)).max_frame_size(Some(MESSAGE));
+        let rest = std::mem::take(&mut wanted.rest);
+        let socket = WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(config)).await;
+        let now = house.runtime.now();
+        Self { house, wanted, socket, claims: None, heard: now, ask_at: now.after(SILENCE) }
+    }
+
+    /// Sends frames until somebody goes.
+    pub(super) async fn run(mut self) {
+        let mut due = self.house.runtime.now();
+        loop {
+            let Some(frame) = self.wanted.pool.frame(&self.house.runtime) else {
+                return self.close(CloseCode::Away, "the pool is gone").await;
+            };
+            if !self.show(&frame).await {
+                return;
+            }
+            if frame.set.is_none() {
+                return self.close(CloseCode::Away, "the pool has ended").await;
+            }
+            let now = self.house.runtime.now();
+            if due <= now {
+                // What was missed while the client took its time is not made up for.
+                due = due.after(self.wanted.every).max(now);
+            }
+            match self.pause(frame.set, due).await {
+                Some(Some((code, why))) => return self.close(code, why).await,
+                Some(None) => return hang_up(&self.house.runtime, self.socket.into_inner()).await,
+                None => {}
+            }
+        }
+    }
+
+    /// Waits for the next frame. `Some`: the client goes instead.
+    async fn pause(&mut self, set: Option<u64>, due: Timestamp) -> Option<Option<(CloseCode, &'static str)>> {
+        let pool = Arc::clone(&self.wanted.pool);
+        let mut changed = pin!(pool.changed(set));
+        let mut said = 0;
+        loop {
+            match self.news(changed.as_mut(), due).await {
+                News::Frame => return None,
+                News::Goes(word) => return Some(word),
+                News::Said if said == TALK => return Some(Some((CloseCode::Policy, "you talk too much"))),
+                News::Said => {
+                    said += 1;
+                    self.heard = self.house.runtime.now();
+                    self.ask_at = self.heard.after(SILENCE);
+                }
+                News::Silence => {
+                    let now = self.house.runtime.now();
+                    if now >= self.heard.after(LOST) || !self.send(Message::Ping("".into())).await {
+                        return Some(Some((CloseCode::Away, "nothing was heard of you")));
+                    }
+                    self.ask_at = now.after(SILENCE);
+                }
+            }
+        }
+    }
+
+    async fn news(&mut self, mut changed: Pin<&mut impl Future<Output = ()>>, due: Timestamp) -> News {
+        let runtime = &self.house.runtime;
+        let mut over = pin!(self.house.end.wait());
+        let mut sleep = pin!(runtime.sleep_until(due.min(self.ask_at)));
+        let (socket, ask_at) = (&mut self.socket, self.ask_at);
+        poll_fn(|cx| {
+            if over.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(News::Goes(Some((CloseCode::Away, "the server ends"))));
+            }
+            match Pin::new(&mut *socket).poll_next(cx) {
+                // Pings are answered, and a last word too, the next time this is polled.
+                Poll::Ready(Some(Ok(_))) => return Poll::Ready(News::Said),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(News::Goes(last_word(&error))),
+                Poll::Ready(None) => return Poll::Ready(News::Goes(None)),
+                Poll::Pending => {}
+            }
+            if changed.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(News::Frame);
+            }
+            let silent = |()| if ask_at < due { News::Silence } else { News::Frame };
+            sleep.as_mut().poll(cx).map(silent)
+        })
+        .await
+    }
+
+    /// Whether the client took the frame.
+    async fn show(&mut self, frame: &Frame) -> bool {
+        let text = frame.text_since(self.claims.unwrap_or(frame.claims));
+        self.claims = Some(frame.claims);
+        self.send(Message::Binary(text.into())).await
+    }
+
+    async fn send(&mut self, message: Message) -> bool {
+        let sent = within(&self.house.runtime, WRITING, self.socket.send(message)).await;
+        sent.is_some_and(|sent| sent.is_ok())
+    }
+
+    async fn close(mut self, code: CloseCode, why: &'static str) {
+        let frame = CloseFrame { code, reason: why.into() };
+        if self.send(Message::Close(Some(frame))).await {
+            hang_up(&self.house.runtime, self.socket.into_inner()).await;
+        }
+    }
+}
+
+/// What a client is told about what it said.
+fn last_word(error: &Error) -> Option<(CloseCode, &'static str)> {
+    if matches!(error, Error::Capacity(_)) {
+        Some((CloseCode::Size, "a message has at most 4096 bytes"))
+    } else if matches!(error, Error::Protocol(_) | Error::Utf8(_)) {
+        Some((CloseCode::Protocol, "this is no websocket message"))
+    } else {
+        None
+    }
+}
