@@ -31,11 +31,11 @@ pub use connector::TcpConnector;
 #[cfg(feature = "qtop")]
 pub use qorb_driver::ServeError;
 pub use qorb_driver::{
-    Backend, BackendStats, ClaimError, ConfigError, Connector, ConnectorFn, Denial, DnsResolver,
-    DnsResolverConfig, FixedResolver, HandleStats, Histogram, NamedBackend, Need, NoRuntime, Once, Panicked,
-    Policy, PolicyError, PoolError, ProbeError, Resolver, ResolverStats, ServerStats, SetConfig, SharedError,
-    SingleHost, Standing, Stats, StreamResolver, SystemError, TimedOut, WaitReadyError, connector_fn,
-    from_stream,
+    Backend, BackendExplanation, BackendStats, ClaimError, ConfigError, Connector, ConnectorFn, Denial,
+    DnsResolver, DnsResolverConfig, Explanation, FixedResolver, HandleStats, Histogram, NamedBackend, Need,
+    NoRuntime, Once, Panicked, Policy, PolicyError, PoolError, ProbeError, QueueExplanation, Resolver,
+    ResolverStats, ServerStats, SetConfig, SharedError, SingleHost, Standing, Stats, StreamResolver,
+    SystemError, TimedOut, WaitReadyError, connector_fn, from_stream,
 };
 pub use runtime::SmolRuntime;
 

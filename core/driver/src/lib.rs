@@ -11,7 +11,8 @@
 //!   `alarm`: the one timer.
 //! - [`connector`](Connector), [`resolver`](Resolver), [`runtime`](Runtime): what others bring along;
 //!   `dns`: a resolver.
-//! - `probes`, [`stats`](Stats), [`histogram`](Histogram), `report`, `onlookers`, `serve`: for those who look
+//! - `probes`, [`stats`](Stats), [`histogram`](Histogram), [`explain`](Explanation),
+//!   `report`, `onlookers`, `serve`: for those who look
 //!   on.
 
 mod alarm;
@@ -20,6 +21,7 @@ mod connector;
 mod dns;
 mod effects;
 mod error;
+mod explain;
 mod grants;
 mod handle;
 mod histogram;
@@ -48,6 +50,7 @@ pub use error::{
     ClaimError, NoRuntime, Panicked, PoolError, ProbeError, SharedError, SystemError, TimedOut,
     WaitReadyError,
 };
+pub use explain::{BackendExplanation, Explanation, QueueExplanation};
 pub use handle::Handle;
 pub use histogram::Histogram;
 pub use pool::Pool;

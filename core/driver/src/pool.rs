@@ -17,6 +17,7 @@ use crate::alarm;
 use crate::claim::{Claim, Patience};
 use crate::connector::Connector;
 use crate::error::{PoolError, ProbeError, WaitReadyError};
+use crate::explain::Explanation;
 use crate::onlookers::{Wish, watch};
 use crate::probes;
 use crate::resolver::{Resolver, listen};
@@ -171,6 +172,12 @@ impl<K: Connector, R: Runtime> Pool<K, R> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.owner.shared.stats()
+    }
+
+    /// Why the pool has the slots it has, backend by backend, and why claims wait: printed, several lines.
+    #[must_use]
+    pub fn explain(&self) -> Explanation {
+        self.owner.shared.explain()
     }
 
     /// What others watch it by, which does not keep it alive.

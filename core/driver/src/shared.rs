@@ -16,6 +16,7 @@ use qorb_core::pool::{Event, Failure, PoolMachine, Return, SlotId};
 use crate::connector::Connector;
 use crate::effects::{Cancel, Effects, Place};
 use crate::error::SharedError;
+use crate::explain::Explanation;
 use crate::link::{Chore, Errand, Home, Link, Progress, contain};
 use crate::operation::{self, End, Kind};
 use crate::probes;
@@ -111,6 +112,13 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
         let now = self.runtime.now();
         let copied = self.lock().copy(now);
         copied.into_stats(self.resolving.stats(now))
+    }
+
+    /// Why it is doing that: likewise.
+    pub(crate) fn explain(&self) -> Explanation {
+        let now = self.runtime.now();
+        let case = self.lock().case(now);
+        case.explain()
     }
 
     /// Tells the machine of one event that nobody waits for the answer of.

@@ -14,9 +14,9 @@ use crate::digest::Digest;
 use crate::time::Timestamp;
 
 /// Connects under way at a time, over all backends.
-const POOL_DIALS: u32 = 16;
+pub(super) const POOL_DIALS: u32 = 16;
 /// Connects under way at a time, per backend.
-const SET_DIALS: u32 = 8;
+pub(super) const SET_DIALS: u32 = 8;
 
 /// The plan in force and what is left to do about it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -246,7 +246,7 @@ impl PoolMachine {
         self.total() - self.wanted.live() - self.draining.live()
     }
 
-    fn find(&self, backend: BackendId) -> Found {
+    pub(super) fn find(&self, backend: BackendId) -> Found {
         let max_count = self.max_count();
         let set = self.sets.at(backend);
         let pausing = set.health.pauses(self.now);
@@ -377,7 +377,7 @@ pub(super) struct Found {
     pub(super) live: u32,
     pub(super) connecting: u32,
     /// How many more slots it may have.
-    places: u32,
+    pub(super) places: u32,
     last_dial: u64,
 }
 

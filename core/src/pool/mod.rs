@@ -13,7 +13,7 @@
 //!   moves slots at the cap and sheds what is too much, and what tiers have left that are closed.
 //! - `enter`: the one way from state to state, for every slot.
 //! - `slot`, `set`, `queue`, `pick`, `timers`, `list`: what is remembered, so that nothing is searched.
-//! - `view`: what there is to see of it.
+//! - `view`: what there is to see of it; `explain`: why that is so.
 //! - `audit`: recounts everything; `likeness` tells which states behave alike.
 //! - `text`: how all of it reads in a transcript; `record`: how that is read back.
 
@@ -23,6 +23,7 @@ mod balance;
 mod claims;
 mod enter;
 mod event;
+mod explain;
 mod express;
 mod follow;
 mod health;
@@ -48,6 +49,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 pub use event::{Action, BackendId, ClaimId, Denial, Event, Failure, Note, Return, SlotId, SlotKind, Ticket};
+pub use explain::{Gap, Intent, Position};
 pub use express::Turn;
 pub use pace::Pace;
 pub use policy::{Policy, PolicyError, SetConfig};

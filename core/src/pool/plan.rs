@@ -64,9 +64,7 @@ pub(crate) fn heft(weight: u16) -> u32 {
 /// Those that are up share the slots by weight. The wishes depend on nothing but the census and the target.
 pub(crate) fn plan<C: AsMut<Candidate>>(census: &mut [C], target: u32) -> u16 {
     let mut census: Vec<_> = census.iter_mut().map(AsMut::as_mut).collect();
-    let first = |holds: fn(&Candidate) -> bool| census.iter().find(|of| holds(of)).map(|of| of.tier);
-    let taking = first(|of| of.takes() && !of.pausing);
-    let open = taking.or_else(|| first(|of| of.standing == Standing::Untried)).unwrap_or(u16::MAX);
+    let open = last_open(census.iter().map(|of| &**of));
     let mut left = target;
     for tier in census.chunk_by_mut(|one, other| one.tier == other.tier) {
         let slots = if tier[0].tier <= open { left } else { 0 };
@@ -84,6 +82,13 @@ pub(crate) fn plan<C: AsMut<Candidate>>(census: &mut [C], target: u32) -> u16 {
         left -= served.iter().map(|of| of.wish.share).sum::<u32>();
     }
     open
+}
+
+/// The last tier of a census that is open.
+pub(crate) fn last_open<'census>(mut census: impl Iterator<Item = &'census Candidate> + Clone) -> u16 {
+    let taking = census.clone().find(|of| of.takes() && !of.pausing);
+    let last = taking.or_else(|| census.find(|of| of.standing == Standing::Untried));
+    last.map_or(u16::MAX, |of| of.tier)
 }
 
 /// Divides slots by largest remainder over at most as many backends, at least one and at most its limit to

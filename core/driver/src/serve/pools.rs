@@ -1,5 +1,6 @@
 //! The pools of a server, and one snapshot of each for all who ask at the same moment.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -10,8 +11,9 @@ use serde_json::json;
 
 use super::Serve;
 use super::answer::Answer;
-use super::frame::Frame;
+use super::frame::{Frame, label};
 use crate::connector::Connector;
+use crate::explain::Explanation;
 use crate::onlookers::{Wish, watch};
 use crate::pool::Pool;
 use crate::runtime::Runtime;
@@ -29,6 +31,9 @@ trait Watched: Send + Sync {
     /// What it is doing; nothing once it is gone.
     fn stats(&self) -> Option<Stats>;
 
+    /// Why; nothing once it is gone.
+    fn explain(&self) -> Option<Explanation>;
+
     /// Waits until its set is another than the one of this number, or the pool has ended.
     fn changed(&self, seen: u64) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
@@ -42,6 +47,10 @@ impl<K: Connector, R: Runtime> Watched for Weak<Shared<K, R>> {
 
     fn stats(&self) -> Option<Stats> {
         Some(self.upgrade()?.stats())
+    }
+
+    fn explain(&self) -> Option<Explanation> {
+        Some(self.upgrade()?.explain())
     }
 
     fn changed(&self, seen: u64) -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -76,6 +85,17 @@ impl Served {
     /// What the pool is doing now.
     pub(super) fn stats(&self) -> Option<Stats> {
         Some(Stats { name: self.name.clone(), ..self.watched.stats()? })
+    }
+
+    /// Why it does that, as JSON.
+    pub(super) fn explanation(&self) -> Option<String> {
+        let Explanation { queue, backends, .. } = self.watched.explain()?;
+        let backends: BTreeMap<_, _> =
+            backends.into_iter().map(|of| (label(&of.backend), of.sentence)).collect();
+        let object = json!({
+            "version": Frame::VERSION, "name": self.name, "queue": queue.sentence, "backends": backends,
+        });
+        Some(object.to_string())
     }
 
     /// Waits until there is another set of backends to show, or the pool has ended.

@@ -37,6 +37,10 @@ pub(super) fn reply<R: Serve>(house: &House<R>, request: Request) -> Result<Repl
             Answer::good("text/plain; version=0.0.4; charset=utf-8", text)
         }
         "/qtop/pools" => Answer::json(house.pools.names()),
+        "/qtop/explain" => {
+            let pool = house.pools.find(request.value("pool"))?;
+            Answer::json(pool.explanation().ok_or_else(just_ended)?)
+        }
         "/qtop/stats" => return stats(house, request),
         _ => {
             let paths = StatsServer::<R>::PATHS.join(" ");
@@ -57,8 +61,12 @@ fn stats<R: Serve>(house: &House<R>, request: Request) -> Result<Reply, Answer> 
         );
         return Ok(Reply::Feed(Wanted { pool, every, consent, rest: request.rest }));
     }
-    let frame = pool.frame(&house.runtime).ok_or_else(|| Answer::refusal(404, "this pool has just ended"))?;
+    let frame = pool.frame(&house.runtime).ok_or_else(just_ended)?;
     Ok(Reply::Answer(Answer::json(frame.text_since(frame.claims))))
+}
+
+fn just_ended() -> Answer {
+    Answer::refusal(404, "this pool has just ended")
 }
 
 /// How many seconds lie between two frames.

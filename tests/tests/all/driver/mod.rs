@@ -4,6 +4,7 @@
 mod better;
 mod dns;
 mod ending;
+mod explained;
 mod found;
 mod looked_at;
 mod parity;
