@@ -33,6 +33,10 @@ struct Arguments {
     /// Show no screen on a terminal
     #[arg(long)]
     headless: bool,
+    /// Where to show what the pool is doing: a page at http://ADDR, frames at ws://ADDR/qtop/stats
+    #[cfg(feature = "qtop")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:42069")]
+    stats: SocketAddr,
     /// Log what happens to standard error
     #[arg(long)]
     tracing: bool,
@@ -72,6 +76,8 @@ async fn work<P: Platform>(arguments: &Arguments) -> Result<bool, Box<dyn Error>
     let resolver = DnsResolver::new(SERVICE, arguments.bootstrap.iter().copied(), config)?;
     let connector = EchoConnector::<P::Tcp>::default();
     let pool = Pool::new("tcp_echo_workload", resolver, connector, Policy::default())?;
+    #[cfg(feature = "qtop")]
+    let _stats = qorb_examples::stats::serve(&pool, arguments.stats).await;
     if arguments.probes {
         pool.probes()?;
         say(probes::one_liners(&std::env::current_exe()?, std::process::id()).trim_end())?;

@@ -6,7 +6,8 @@
 //! - [`Exchange`], [`EchoConnector`]: the echo protocol on a pooled connection.
 //! - [`Load`]: claimers at work; [`Tally`]: what they counted; [`Watch`]: a line a second;
 //!   [`Summary`]: the last line. [`screen`]: all of it on a terminal.
-//! - [`options`]: what programs are asked to do; [`probes`]: how to look on from outside.
+//! - [`options`]: what programs are asked to do; [`probes`]: how to look on from outside; `stats`, with the
+//!   feature `qtop`: how to be looked at.
 
 mod claimer;
 mod dns;
@@ -18,6 +19,8 @@ pub mod options;
 mod platform;
 pub mod probes;
 pub mod screen;
+#[cfg(feature = "qtop")]
+pub mod stats;
 mod summary;
 mod watch;
 

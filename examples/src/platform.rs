@@ -5,18 +5,24 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
-use qorb_driver::{Connector, Runtime};
+use qorb_driver::Connector;
 use qorb_smol::SmolRuntime;
 use qorb_tokio::TokioRuntime;
 
 use crate::exchange::Exchange;
+
+// A runtime that can also be listened on, where a program shows what it is doing.
+#[cfg(not(feature = "qtop"))]
+use qorb_driver::Runtime as Stage;
+#[cfg(feature = "qtop")]
+use qorb_driver::Serve as Stage;
 
 /// A runtime, and plain TCP on it.
 pub trait Platform: 'static {
     /// Its name, as `--runtime` takes it.
     const NAME: &'static str;
     /// The runtime.
-    type Runtime: Runtime + fmt::Debug;
+    type Runtime: Stage + fmt::Debug;
     /// Plain TCP.
     type Tcp: Connector<Connection: Exchange, Error = io::Error> + Clone + Default;
 

@@ -18,6 +18,7 @@ mod feed;
 mod frame;
 mod head;
 mod metrics;
+mod page;
 mod pools;
 mod route;
 mod stream;

@@ -9,6 +9,7 @@ use super::answer::Answer;
 use super::door::House;
 use super::head::Request;
 use super::metrics;
+use super::page::page;
 use super::pools::Served;
 use super::{Serve, StatsServer};
 
@@ -31,6 +32,7 @@ pub(super) struct Wanted {
 
 pub(super) fn reply<R: Serve>(house: &House<R>, request: Request) -> Result<Reply, Answer> {
     let answer = match request.path.as_str() {
+        "/" => page(&house.runtime),
         "/healthz" => Answer::good("text/plain; charset=utf-8", "ok\n".to_owned()),
         "/metrics" => {
             let text = metrics::text(&house.pools.all());

@@ -13,6 +13,8 @@ on_both_runtimes! {
     a_pool_that_ends_is_forgotten,
     a_taken_port_is_an_error_that_says_so,
     there_is_a_sign_of_life,
+    it_explains_what_a_pool_does,
+    the_page_runs_nobody_elses_script,
 }
 
 fn s21_a_frame_has_what_the_original_reads_and_more<P: Platform<Runtime: Serve>>() {
@@ -124,5 +126,42 @@ fn there_is_a_sign_of_life<P: Platform<Runtime: Serve>>() {
         let nothing = get(server.local_addr(), "/etc/passwd").await;
         assert_eq!(nothing.status, 404);
         assert!(nothing.body.contains("/qtop/stats"), "{nothing:?}");
+    });
+}
+
+fn it_explains_what_a_pool_does<P: Platform<Runtime: Serve>>() {
+    run::<P, _>(async {
+        let echo = echo_server();
+        let pool = pool_of::<P>(&[&echo], |_| {});
+        let server = server::<P::Runtime>().await;
+        server.add(&pool);
+        until::<P>("the spares are there", || unclaimed::<P>(&pool) == 8).await;
+        let explained = get(server.local_addr(), "/qtop/explain?pool=workout").await.json();
+        assert_eq!((&explained["version"], &explained["name"]), (&json!(1), &json!("workout")));
+        assert_eq!(explained["queue"], "nobody waits");
+        let sentence = explained["backends"][echo.address().to_string()].as_str().expect("a sentence");
+        assert!(sentence.starts_with("it has 8 slots (8 unclaimed), and a share of 8"), "{sentence}");
+        assert_eq!(get(server.local_addr(), "/qtop/explain?pool=x").await.status, 404);
+    });
+}
+
+fn the_page_runs_nobody_elses_script<P: Platform<Runtime: Serve>>() {
+    run::<P, _>(async {
+        let server = server::<P::Runtime>().await;
+        let nonce = |said: &super::client::Said| {
+            let policy = said.head.lines().find_map(|line| line.strip_prefix("Content-Security-Policy: "));
+            let policy = policy.expect("there is one");
+            assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{policy}");
+            let nonce = policy.split("'nonce-").nth(1).and_then(|rest| rest.split('\'').next());
+            nonce.expect("there is one").to_owned()
+        };
+        let pages = [get(server.local_addr(), "/").await, get(server.local_addr(), "/").await];
+        let nonces = pages.each_ref().map(nonce);
+        assert_ne!(nonces[0], nonces[1], "they cannot be guessed");
+        let inline = format!("nonce=\"{}\"", nonces[0]);
+        assert_eq!(pages[0].body.matches(&inline).count(), 2, "a style and a script");
+        for foreign in ["src=", "http://", "https://", "innerHTML", "@import", "url("] {
+            assert!(!pages[0].body.contains(foreign), "{foreign}");
+        }
     });
 }
