@@ -87,6 +87,8 @@ impl Tab {
             tab.call(&format!("{domain}.enable"), json!({})).await;
         }
         tab.call("Page.navigate", json!({ "url": url })).await;
+        let arrived = format!("location.href === {} && document.readyState === 'complete'", json!(url));
+        tab.until("the page has arrived", &arrived).await;
         tab
     }
 
@@ -106,7 +108,7 @@ impl Tab {
             }
             pause(Duration::from_millis(50)).await;
         }
-        let seen = self.eval("document.body.innerText").await;
+        let seen = self.eval("document.body?.innerText").await;
         panic!("it does not come about that {what}: {seen}; {:?}", self.troubles);
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use qorb_driver::{Policy, Pool, StatsServer};
 use qorb_tests::sim::World;
 use qorb_tests::sim::announce::Announcer;
-use qorb_tests::sim::script::Script;
+use qorb_tests::sim::script::{Script, SimPool};
 
 use super::client::{in_set, open_on};
 use crate::adapters::ANY;
@@ -19,7 +19,7 @@ fn a_client_of_a_pool_of_200_backends_takes_less_than_a_hundredth_of_a_core() {
     let sets = Announcer::new();
     let script = Script::new(world.sim());
     let policy = Policy { max_slots: 400, spares_wanted: 400, ..Policy::default() };
-    let pool = Pool::new("large", sets.resolver(), script, policy).expect("it works");
+    let pool: SimPool = Pool::new("large", sets.resolver(), script, policy).expect("it works");
     let names: Vec<_> = (0..200).map(|number| format!("backend-{number}.example.com.")).collect();
     sets.publish(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let server = world.run_until(StatsServer::bind(ANY)).expect("nobody else listens");
