@@ -62,7 +62,7 @@ fn several_pools_of_any_connector_share_a_listener<P: Platform<Runtime: Serve>>(
         let one = pool_of::<P>(&[], |_| {});
         let connector = connector_fn(|_| async { Ok::<_, std::io::Error>(()) });
         let make = |name: &str| {
-            let other = Pool::new(name, FixedResolver::new([address]), connector.clone(), Policy::default());
+            let other = Pool::new(name, FixedResolver::new([address]), connector, Policy::default());
             let other: Pool<_, P::Runtime> = other.expect("a policy that works");
             server.add(&other);
             other

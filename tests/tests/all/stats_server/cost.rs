@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use qorb_driver::{Policy, Pool, StatsServer};
-use qorb_tests::sim::World;
 use qorb_tests::sim::announce::Announcer;
 use qorb_tests::sim::script::{Script, SimPool};
+use qorb_tests::sim::{Sim, World};
 
 use super::client::{in_set, open_on};
 use crate::adapters::ANY;
@@ -22,7 +22,7 @@ fn a_client_of_a_pool_of_200_backends_takes_less_than_a_hundredth_of_a_core() {
     let pool: SimPool = Pool::new("large", sets.resolver(), script, policy).expect("it works");
     let names: Vec<_> = (0..200).map(|number| format!("backend-{number}.example.com.")).collect();
     sets.publish(&names.iter().map(String::as_str).collect::<Vec<_>>());
-    let server = world.run_until(StatsServer::bind(ANY)).expect("nobody else listens");
+    let server = world.run_until(StatsServer::<Sim>::bind(ANY)).expect("nobody else listens");
     server.add(&pool);
     world.pass(Duration::from_secs(1));
 
