@@ -31,15 +31,16 @@ fn a_client_of_a_pool_of_200_backends_takes_less_than_a_hundredth_of_a_core() {
     world.run_until(socket.frame());
     // Everything that happens between two frames of a pool at rest happens for the client, who is paid for too:
     // half of all frames may meet with a processor that is somebody else's.
-    let mut spans: Vec<_> = (0..41)
-        .map(|_| {
-            let begin = Instant::now();
-            let frame = world.run_until(socket.message());
-            let span = begin.elapsed();
-            assert!(frame.len() > 50_000, "it is a frame of 200 backends: {}", frame.len());
-            span
-        })
-        .collect();
+    let mut spans = Vec::new();
+    while spans.len() < 41 {
+        let begin = Instant::now();
+        let message = world.run_until(socket.message());
+        // It is asked now and then whether it is still there.
+        if message.is_binary() {
+            spans.push(begin.elapsed());
+            assert!(message.len() > 50_000, "it is a frame of 200 backends: {}", message.len());
+        }
+    }
     spans.sort_unstable();
     assert!(spans[20] < BUDGET, "a frame takes {:?}", spans[20]);
     assert_eq!(in_set(&world.run_until(socket.frame())).len(), 200);
