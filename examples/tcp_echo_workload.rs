@@ -77,7 +77,7 @@ async fn work<P: Platform>(arguments: &Arguments) -> Result<bool, Box<dyn Error>
     let connector = EchoConnector::<P::Tcp>::default();
     let pool = Pool::new("tcp_echo_workload", resolver, connector, Policy::default())?;
     #[cfg(feature = "qtop")]
-    let _stats = qorb_examples::stats::serve(&pool, arguments.stats).await;
+    let _stats = qorb_examples::stats::serve(&pool, arguments.stats).await?;
     if arguments.probes {
         pool.probes()?;
         say(probes::one_liners(&std::env::current_exe()?, std::process::id()).trim_end())?;

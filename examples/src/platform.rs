@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
-use qorb_driver::Connector;
+use qorb_driver::{Connector, Runtime};
 use qorb_smol::SmolRuntime;
 use qorb_tokio::TokioRuntime;
 

@@ -30,7 +30,7 @@ fn workload(dns: &DnsServer, stats: SocketAddr, runtime: &str, span: &str) -> Ch
         .args(["--headless", "--for", span, "--runtime", runtime])
         .args(["--bootstrap", &dns.address().to_string(), "--stats", &stats.to_string()])
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("cargo has built the examples")
@@ -41,7 +41,7 @@ fn the_workload_says_where_its_stats_are() {
     for runtime in RUNTIMES {
         let (_echo, dns) = service();
         let mut program = workload(&dns, LOOPBACK, runtime, "60s");
-        let mut said = BufReader::new(program.stderr.take().expect("it is a pipe")).lines();
+        let mut said = BufReader::new(program.stdout.take().expect("it is a pipe")).lines();
         let line = said.next().expect("it says where").expect("it is text");
         let address = line.strip_prefix("stats: http://").and_then(|rest| rest.split(' ').next());
         let address: SocketAddr = address.expect("a page").parse().expect("an address");
