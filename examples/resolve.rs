@@ -24,7 +24,8 @@ use smol::stream::Stream;
 /// Looks a service up, as a pool would, and prints its backends: priority, weight, for how long that is good,
 /// and which server says so
 ///
-/// The exit code is 0 only if there are any.
+/// It waits until every server has answered or failed, which takes a silent one some seconds; --watch prints at
+/// once what is known. The exit code is 0 only if there are any backends.
 #[derive(Debug, Parser)]
 #[command(name = "resolve")]
 struct Arguments {
@@ -74,7 +75,8 @@ struct Found {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 struct Asked {
     address: SocketAddr,
-    outcome: String,
+    /// None until it is heard of.
+    outcome: Option<String>,
     failures: u32,
 }
 
@@ -202,7 +204,7 @@ impl<R: Runtime> Search<R> {
         backends.sort_by_key(|found| found.priority);
         let asked = |server: ServerStats| Asked {
             address: server.address,
-            outcome: server.last_outcome.unwrap_or_else(|| "not heard of yet".to_owned()),
+            outcome: server.last_outcome,
             failures: server.failures,
         };
         Answer {
@@ -247,12 +249,12 @@ impl Answer {
 
     /// Whether a server has been heard of.
     fn says_something(&self) -> bool {
-        !self.backends.is_empty() || self.servers.iter().any(|server| server.failures > 0)
+        !self.backends.is_empty() || self.servers.iter().any(|server| server.outcome.is_some())
     }
 
     /// Why there are no backends.
     fn complaint(&self) -> String {
-        let said = self.servers.iter().map(|server| format!("{}: {}", server.address, server.outcome));
+        let said = self.servers.iter().map(|server| format!("{}: {}", server.address, server.said()));
         format!("no backends of {} were found; {}", self.service, said.collect::<Vec<_>>().join("; "))
     }
 }
@@ -289,6 +291,10 @@ impl std::fmt::Display for Found {
 }
 
 impl Asked {
+    fn said(&self) -> &str {
+        self.outcome.as_deref().unwrap_or("not heard of yet")
+    }
+
     fn is_like(&self, other: &Self) -> bool {
         (self.address, &self.outcome) == (other.address, &other.outcome)
     }
@@ -296,6 +302,6 @@ impl Asked {
 
 impl std::fmt::Display for Asked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} says: {}", self.address, self.outcome)
+        write!(f, "{} says: {}", self.address, self.said())
     }
 }

@@ -316,6 +316,19 @@ fn resolve_goes_on_and_prints_what_changes() {
 }
 
 #[test]
+fn resolve_says_that_there_is_nothing_and_that_nothing_is_left() {
+    let (dns, address) = names(&[("echo001.test.com", 6001)]);
+    let arguments = ["_other._tcp.test.com", "--server", &address, "--watch", "--every", "100ms"];
+    let nothing = format!("{address} says: no backends");
+    Program::start("resolve", &arguments).until("there is nothing", |line| line.ends_with(&nothing));
+    let arguments = ["_echo._tcp.test.com", "--server", &address, "--watch", "--every", "100ms"];
+    let mut program = Program::start("resolve", &arguments);
+    program.until("it is found", |line| line.contains(" + echo001.test.com. 127.0.0.1:6001 "));
+    dns.publish(at(&[])).expect("there are none");
+    program.until("it is gone", |line| line.contains(" - echo001.test.com. 127.0.0.1:6001 "));
+}
+
+#[test]
 fn the_walk_through_survives_the_loss_of_an_echo_server_and_of_dns_on_tokio() {
     walk_through("tokio");
 }

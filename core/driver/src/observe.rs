@@ -117,6 +117,7 @@ impl<K: Connector> State<K> {
             last_error: None,
             online: false,
             unclaimed: 0,
+            relapses: 0,
             failures: 0,
             connect_failures: 0,
             since,
@@ -124,7 +125,8 @@ impl<K: Connector> State<K> {
         Arc::clone(&entry.record)
     }
 
-    /// Of many failures in a row, the first, second, fourth, eighth and so on are reported.
+    /// Of many failures in a row, the first, second, fourth, eighth and so on are reported; and of many such
+    /// rows, the beginnings of the first, second, fourth and so on.
     fn failed(&mut self, id: BackendId, kind: SlotKind, failure: Failure, effects: &mut Effects<K>) {
         self.tally.failures += 1;
         if self.machine.is_forsaken() {
@@ -133,13 +135,15 @@ impl<K: Connector> State<K> {
         let entry = self.entry(id);
         entry.failures += 1;
         entry.connect_failures += u64::from(kind == SlotKind::Connecting);
-        if entry.failures.is_power_of_two() {
+        entry.relapses += u64::from(entry.failures == 1);
+        let times = if entry.failures == 1 { entry.relapses } else { entry.failures };
+        if times.is_power_of_two() {
             let (record, error) = (Arc::clone(&entry.record), entry.last_error.clone());
             self.report(effects, || Report::Failed(record, failure, error));
         }
     }
 
-    fn report(&self, effects: &mut Effects<K>, report: impl FnOnce() -> Report) {
+    pub(crate) fn report(&self, effects: &mut Effects<K>, report: impl FnOnce() -> Report) {
         if Report::WANTED {
             effects.rare().reports.push(report());
         }

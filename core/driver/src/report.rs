@@ -15,6 +15,8 @@ pub(crate) enum Report {
     Online(Arc<Record>),
     Offline(Arc<Record>),
     Failed(Arc<Record>, Failure, Option<SharedError>),
+    #[cfg(feature = "record")]
+    Breach(String),
 }
 
 impl Report {
@@ -33,6 +35,8 @@ impl Report {
                 let error = error.map(|error| error.to_string()).unwrap_or_default();
                 tracing::warn!(pool, backend = %record.backend, ?failure, error, "connection failed");
             }
+            #[cfg(feature = "record")]
+            Self::Breach(breach) => tracing::error!(pool, breach, "a fault of the pool's own"),
         }
     }
 

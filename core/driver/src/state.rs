@@ -122,6 +122,8 @@ pub(crate) struct Entry {
     /// As far as the notes went; the machine is ahead of them while they are read.
     pub(crate) online: bool,
     pub(crate) unclaimed: u32,
+    /// How often it began to fail.
+    pub(crate) relapses: u64,
     /// Failures since it last recovered.
     pub(crate) failures: u64,
     /// Connects that ever failed.
@@ -196,6 +198,10 @@ impl<K: Connector> State<K> {
         }
         self.out = out;
         self.machine.is_obeyed();
+        #[cfg(feature = "record")]
+        if let Some(breach) = self.machine.breach() {
+            self.report(effects, || crate::report::Report::Breach(breach));
+        }
         self.alarm.aim(self.machine.deadline(), effects);
         if !self.onlookers.is_empty() {
             self.onlookers.tell(&self.machine, self.stopped, effects);

@@ -49,6 +49,12 @@ impl Told {
         }
     }
 
+    /// A fault of ours that came to light and that nobody was told of.
+    #[cfg(feature = "record")]
+    pub(crate) fn breach(&mut self) -> Option<String> {
+        self.recording.as_mut()?.found.take()
+    }
+
     /// Whether the machine may be told otherwise than by events: those alone are remembered.
     #[inline]
     fn takes_short_ways(&self) -> bool {

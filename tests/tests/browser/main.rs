@@ -89,6 +89,26 @@ fn rows_appear_and_change_and_the_chart_is_drawn() {
 }
 
 #[test]
+fn whoever_turns_from_pool_to_pool_keeps_one_connection() {
+    run(async {
+        let one = echo();
+        let pools = ["first", "second"].map(|name| pool_of(name, &[&one]));
+        let server = StatsServer::bind(ANY).await.expect("there is a free port");
+        pools.iter().for_each(|pool| server.add(pool));
+        let mut tab = Tab::open(&format!("http://{}/", server.local_addr())).await;
+        tab.until("it is live", "document.getElementById('state').textContent === 'LIVE'").await;
+        let turn = "const Socket = WebSocket; window.opened = []; \
+                    window.WebSocket = function (url) { const made = new Socket(url); opened.push(made); return made; }; \
+                    const s = document.getElementById('pool'); \
+                    for (let i = 0; i < 6; i++) { s.value = i % 2 ? 'second' : 'first'; s.onchange(); } 0";
+        tab.eval(turn).await;
+        tab.until("a connection is there", "opened.some(of => of.readyState === 1)").await;
+        assert_eq!(tab.eval("opened.filter(of => of.readyState < 2).length").await, 1);
+        assert_eq!(tab.troubles(), Vec::<String>::new());
+    });
+}
+
+#[test]
 fn the_page_comes_back_with_the_server() {
     run(async {
         let one = echo();

@@ -79,8 +79,7 @@ fn edits_are_followed_within_one_round<P: Platform>(program: Program) {
             let took = search.until(|_, set| set == expected).await;
             let rounds = search.stats().rounds - before;
             row::<P>(server.name(), case, &format!("{} backends, {rounds} rounds", expected.len()), took);
-            // Knot has committed when it says so; BIND loads its file a while after it was told to.
-            assert!(program == Program::Bind || rounds <= 1, "{case}: {rounds} rounds");
+            assert!(rounds <= 1, "{case}: {rounds} rounds");
         }
         assert!(!search.sizes.contains(&0), "never without: {:?}", search.sizes);
     });

@@ -194,6 +194,12 @@ impl Server {
             Program::Bind => {
                 self.write_zone();
                 self.signal("HUP");
+                // It loads the file a while after it was told to.
+                let (news, end) = (self.zone.serial_and_refresh(), Instant::now() + PATIENCE);
+                let tells = |answer: Vec<u8>| answer.windows(news.len()).any(|bytes| bytes == news);
+                while !self.ask().is_some_and(tells) {
+                    assert!(Instant::now() < end, "{} does not load its zone: {}", self.name(), self.said());
+                }
             }
         }
     }

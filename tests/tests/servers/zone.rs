@@ -73,12 +73,20 @@ impl Zone {
         self.records.retain(|record| !out.contains(&record.as_str()));
         self.records.extend(r#in.iter().map(ToString::to_string));
     }
+
+    /// What is in its SOA record one after the other.
+    pub(crate) fn serial_and_refresh(&self) -> [u8; 8] {
+        (u64::from(self.serial) << 32 | u64::from(REFRESH)).to_be_bytes()
+    }
 }
+
+/// How often a second server would ask for news, in seconds. None does.
+const REFRESH: u32 = 3600;
 
 impl fmt::Display for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "$ORIGIN {ORIGIN}.\n$TTL 60")?;
-        writeln!(f, "@ 60 IN SOA ns.test.com. root.test.com. {} 3600 600 86400 60", self.serial)?;
+        writeln!(f, "@ 60 IN SOA ns.test.com. root.test.com. {} {REFRESH} 600 86400 60", self.serial)?;
         for record in &self.records {
             let mut fields = record.splitn(3, ' ');
             let mut field = || fields.next().unwrap_or_default();

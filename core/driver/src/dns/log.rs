@@ -9,6 +9,9 @@ use qorb_core::dns::Note;
 pub(super) struct Log {
     #[cfg(feature = "tracing")]
     complaints: complaints::Complaints,
+    /// The latest set.
+    #[cfg(feature = "tracing")]
+    set: std::collections::BTreeSet<(std::sync::Arc<str>, std::net::SocketAddr)>,
 }
 
 #[cfg(not(feature = "tracing"))]
@@ -17,7 +20,7 @@ impl Log {
     pub(super) fn note(&mut self, _service: &str, _note: &Note) {}
 
     /// Tells nobody.
-    pub(super) fn set(&self, _service: &str, _set: &[Backend]) {}
+    pub(super) fn set(&mut self, _service: &str, _set: &[Backend]) {}
 }
 
 #[cfg(feature = "tracing")]
@@ -28,8 +31,13 @@ impl Log {
     }
 
     /// Tells of a change.
-    pub(super) fn set(&self, service: &str, set: &[Backend]) {
-        crate::link::contain(|| tracing::info!(service, backends = set.len(), "another set"));
+    pub(super) fn set(&mut self, service: &str, set: &[Backend]) {
+        let set = set.iter().map(|backend| (backend.name.clone(), backend.address)).collect();
+        let before = std::mem::replace(&mut self.set, set);
+        let (added, removed) = (self.set.difference(&before).count(), before.difference(&self.set).count());
+        crate::link::contain(|| {
+            tracing::info!(service, backends = self.set.len(), added, removed, "another set");
+        });
     }
 
     /// `sought` tells the search for the service from the one for servers to ask.
@@ -45,7 +53,9 @@ impl Log {
         match note {
             Note::Discovery(note) => self.tell(service, "servers", note),
             Note::ServerFailed { server, why, failures } => {
-                if failures.is_power_of_two() {
+                // One that fails now and then is told of ever less often.
+                let told = failures.is_power_of_two();
+                if told && (*failures > 1 || self.complaints.failed(*server)) {
                     tracing::warn!(service, sought, %server, %why, failures, "a server failed");
                 }
             }
@@ -72,7 +82,11 @@ impl Log {
             Note::Lapsed { server } => {
                 tracing::warn!(service, sought, %server, "a server failed for so long that its word lapsed");
             }
-            Note::Stale { .. } => tracing::warn!(service, sought, "nobody confirms the set; it is kept"),
+            Note::Stale { .. } => {
+                if let Some(times) = self.complaints.crowded("stale") {
+                    tracing::warn!(service, sought, times, "nobody confirms the set; it is kept");
+                }
+            }
             Note::ServerDismissed { server } => {
                 self.complaints.forget(*server);
                 return false;
@@ -128,6 +142,7 @@ mod complaints {
     pub(super) struct Complaints {
         of_servers: BTreeMap<(SocketAddr, Option<Unusable>), u32>,
         of_crowds: BTreeMap<String, u32>,
+        failures: BTreeMap<SocketAddr, u32>,
     }
 
     impl Complaints {
@@ -141,9 +156,15 @@ mod complaints {
             count(self.of_crowds.entry(what.to_owned()).or_default())
         }
 
+        /// Whether it is time to say that a server failed once more.
+        pub(super) fn failed(&mut self, server: SocketAddr) -> bool {
+            count(self.failures.entry(server).or_default()).is_some()
+        }
+
         /// A server is gone, and what was said of it.
         pub(super) fn forget(&mut self, server: SocketAddr) {
             self.of_servers.retain(|(of, _), _| *of != server);
+            self.failures.remove(&server);
         }
     }
 

@@ -32,7 +32,8 @@ impl DnsResolver {
     /// A resolver for `service` that asks the servers of a file in the form of `resolv.conf(5)`.
     ///
     /// It uses every `nameserver`, at the same time rather than one after the other, and `options timeout:` and
-    /// `attempts:` in place of `attempt_timeout` and `attempts` of `config`. The file is read now, and not again.
+    /// `attempts:` in place of `attempt_timeout` and `attempts` of `config`. The file is read now, and not again. An
+    /// address whose zone is a name, such as `fe80::1%eth0`, is passed over; a number is understood.
     ///
     /// # Errors
     ///

@@ -129,7 +129,12 @@ fn is_local(name: &str) -> bool {
 
 /// A path, and its query taken apart.
 fn target(target: &str) -> Result<(String, Vec<(String, String)>), Answer> {
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    // Proxies ask with the whole address (RFC 9112, 3.2.2).
+    let path = match target.strip_prefix("http://") {
+        Some(address) => address.find('/').map_or("/", |start| &address[start..]),
+        None => target,
+    };
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         Some((decoded(key)?, decoded(value)?))
@@ -182,6 +187,9 @@ mod tests {
         assert_eq!(request.value("update_secs"), Some("2"));
         assert_eq!(request.value("other"), None);
         assert_eq!(request.rest, b"rest");
+        let whole = parsed(&self::request("GET http://localhost/healthz?a=b", &["Host: localhost"]));
+        let whole = whole.expect("it is sound").expect("it is all there");
+        assert_eq!((whole.path.as_str(), whole.value("a")), ("/healthz", Some("b")));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use qorb_core::Timestamp;
 use serde_json::json;
 
 use super::Serve;
@@ -63,6 +64,7 @@ pub(super) struct Served {
     pub(super) name: String,
     watched: Box<dyn Watched>,
     latest: Mutex<Option<Arc<Frame>>>,
+    explained: Mutex<Option<(Timestamp, Arc<str>)>>,
 }
 
 impl Served {
@@ -87,15 +89,25 @@ impl Served {
         Some(Stats { name: self.name.clone(), ..self.watched.stats()? })
     }
 
-    /// Why it does that, as JSON.
-    pub(super) fn explanation(&self) -> Option<String> {
+    /// Why it does that, as JSON, no more than once for all who ask at the same moment: it takes a copy of the
+    /// whole machine.
+    pub(super) fn explanation<R: Runtime>(&self, runtime: &R) -> Option<Arc<str>> {
+        let mut explained = self.explained.lock();
+        let now = runtime.now();
+        if let Some((at, text)) = &*explained
+            && now.since(*at) < MOMENT
+        {
+            return Some(Arc::clone(text));
+        }
         let Explanation { queue, backends, .. } = self.watched.explain()?;
         let backends: BTreeMap<_, _> =
             backends.into_iter().map(|of| (label(&of.backend), of.sentence)).collect();
         let object = json!({
             "version": Frame::VERSION, "name": self.name, "queue": queue.sentence, "backends": backends,
         });
-        Some(object.to_string())
+        let text = Arc::<str>::from(object.to_string());
+        *explained = Some((now, Arc::clone(&text)));
+        Some(text)
     }
 
     /// Waits until there is another set of backends to show, or the pool has ended.
@@ -120,7 +132,12 @@ impl Pools {
         });
         let name = { names }.find(is_free).expect("there are fewer pools than numbers");
         let watched = Box::new(pool.watched());
-        self.0.lock().push(Arc::new(Served { name, watched, latest: Mutex::new(None) }));
+        self.0.lock().push(Arc::new(Served {
+            name,
+            watched,
+            latest: Mutex::new(None),
+            explained: Mutex::new(None),
+        }));
     }
 
     /// Those that have not ended; the others are forgotten.

@@ -41,7 +41,7 @@ pub(super) fn reply<R: Serve>(house: &House<R>, request: Request) -> Result<Repl
         "/qtop/pools" => Answer::json(house.pools.names()),
         "/qtop/explain" => {
             let pool = house.pools.find(request.value("pool"))?;
-            Answer::json(pool.explanation().ok_or_else(just_ended)?)
+            Answer::json(pool.explanation(&house.runtime).ok_or_else(just_ended)?.to_string())
         }
         "/qtop/stats" => return stats(house, request),
         _ => {
@@ -73,8 +73,9 @@ fn just_ended() -> Answer {
 
 /// How many seconds lie between two frames.
 fn every(asked: Option<&str>) -> Result<u8, Answer> {
-    let seconds = asked.map_or(Ok(1), str::parse);
-    seconds.ok().filter(|seconds| *seconds > 0).ok_or_else(|| {
+    let is_number = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds = asked.map_or(Some(1), |text| Some(text).filter(is_number)?.parse().ok());
+    seconds.filter(|seconds| *seconds > 0).ok_or_else(|| {
         let asked = asked.unwrap_or_default().escape_debug();
         Answer::refusal(400, format!("update_secs is a number of seconds from 1 to 255, not '{asked}'"))
     })

@@ -16,11 +16,13 @@ pub(crate) struct Recording {
     /// After so many more events the machine is recounted. A recount takes the time of as many, so that all of
     /// them together cost no more than the events do.
     recount_in: usize,
+    /// What came to light, until somebody tells people.
+    pub(super) found: Option<String>,
 }
 
 impl Recording {
     pub(super) fn new(machine: &PoolMachine, events: usize, faults: Option<PathBuf>) -> Self {
-        Self { ring: Ring::new(machine, events), faults, recount_in: 0 }
+        Self { ring: Ring::new(machine, events), faults, recount_in: 0, found: None }
     }
 
     pub(super) fn handle(
@@ -56,18 +58,11 @@ impl Recording {
     #[cold]
     fn fault(&mut self, what: &str) {
         let Some(path) = self.faults.take() else { return };
-        let written = self.snapshot().write(&path);
-        #[cfg(feature = "tracing")]
-        match written {
-            Ok(()) => {
-                tracing::error!(fault = what, path = %path.display(), "a fault of qorb's; what led to it is in a log")
-            }
-            Err(error) => {
-                tracing::error!(fault = what, path = %path.display(), %error, "a fault of qorb's, and no log of it")
-            }
-        }
-        #[cfg(not(feature = "tracing"))]
-        let _ = (what, written);
+        let told = match self.snapshot().write(&path) {
+            Ok(()) => format!("what led to it is in {}", path.display()),
+            Err(error) => format!("what led to it is not in {}: {error}", path.display()),
+        };
+        self.found = Some(format!("{what}; {told}"));
     }
 
     /// All that is remembered now, to be written later.
@@ -153,6 +148,8 @@ mod tests {
             Told::new(serde_json::from_str(&breached).expect("it is a state, though not a sound one"));
         told.record(100, Some(path.clone()));
         tell(&mut told, Event::Tick);
+        let said = told.breach().expect("it was found");
+        assert!(said.starts_with("C13") && said.contains("what led to it is in"), "{said}");
         let log = log(&path);
         assert!(log.contains(r#""sound_online":1"#) && log.ends_with("end 1\n"), "{log}");
     }
