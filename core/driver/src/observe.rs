@@ -67,7 +67,8 @@ impl<K: Connector> State<K> {
         self.count_unclaimed(backend, from, None);
         if probes::ENABLED {
             let counts = || self.counts(backend);
-            probes::granted(&self.name, claim, serial, self.address_of(backend), from, queued, counts);
+            let address = || self.address_of(backend);
+            probes::granted(&self.name, claim, serial, address, from, queued, counts);
         }
     }
 
@@ -80,7 +81,8 @@ impl<K: Connector> State<K> {
         self.count_unclaimed(backend, from, to);
         if probes::ENABLED {
             let counts = || self.counts(backend);
-            probes::slot_state_change(&self.name, self.address_of(backend), serial, from, to, counts);
+            let address = || self.address_of(backend);
+            probes::slot_state_change(&self.name, address, serial, from, to, counts);
         }
     }
 

@@ -106,11 +106,11 @@ pub(crate) fn claim_cancelled(pool: &str, claim: u64) {
 
 /// A grant with everything that belongs to it, in order.
 #[inline(always)]
-pub(crate) fn granted<F: Fn() -> String>(
+pub(crate) fn granted<'a, A: Fn() -> &'a str, F: Fn() -> String>(
     pool: &str,
     claim: u64,
     slot: u64,
-    address: &str,
+    address: A,
     from: Option<SlotKind>,
     queued: bool,
     counts: F,
@@ -118,9 +118,9 @@ pub(crate) fn granted<F: Fn() -> String>(
     if queued {
         fire!(pool__claim__start, pool, claim);
     }
-    fire!(slot__set__claim__start, pool, claim, address);
-    slot_state_change(pool, address, slot, from, Some(SlotKind::Claimed), counts);
-    fire!(handle__claimed, pool, claim, slot, address);
+    fire!(slot__set__claim__start, pool, claim, address());
+    slot_state_change(pool, &address, slot, from, Some(SlotKind::Claimed), counts);
+    fire!(handle__claimed, pool, claim, slot, address());
     fire!(slot__set__claim__done, pool, claim, slot);
     fire!(pool__claim__done, pool, claim, slot);
 }
@@ -142,9 +142,9 @@ pub(crate) fn slot_set_offline(pool: &str, address: &str) {
 }
 
 #[inline(always)]
-pub(crate) fn slot_state_change<F: Fn() -> String>(
+pub(crate) fn slot_state_change<'a, A: Fn() -> &'a str, F: Fn() -> String>(
     pool: &str,
-    address: &str,
+    address: A,
     slot: u64,
     from: Option<SlotKind>,
     to: Option<SlotKind>,
@@ -152,7 +152,7 @@ pub(crate) fn slot_state_change<F: Fn() -> String>(
 ) {
     // Several states of ours may be one of the tracer's.
     if shown_as(from) != shown_as(to) {
-        fire!(slot__state__change, pool, address, slot, state_name(from), state_name(to), counts());
+        fire!(slot__state__change, pool, address(), slot, state_name(from), state_name(to), counts());
     }
 }
 
