@@ -142,7 +142,7 @@ impl PoolMachine {
         self.planned.again_at = Timestamp::NEVER;
         self.planned.probing = census.iter().map(Found::probing).sum();
         let leaving = self.leaving();
-        self.open_for_claims(&mut census, out);
+        self.open_for_claims(&mut census, open, out);
         self.open_probes(&mut census, out);
         self.open_spares(&mut census, out);
         self.shed(&census, tick, open, out);
@@ -277,10 +277,12 @@ impl PoolMachine {
 
     /// First comes what is busy and waiting, as far as backends that are up can take it; their connects
     /// leave one place for a probe, lest backends that are up but answer nothing take them all for ever.
-    /// Probes that stand in the way of a backend that nothing speaks against give up their slots.
-    fn open_for_claims(&mut self, census: &mut [Found], out: &mut Vec<Action>) {
+    /// Connects of tiers that are closed do not count: they are given up before long. Probes that stand in the
+    /// way of a backend that nothing speaks against give up their slots.
+    fn open_for_claims(&mut self, census: &mut [Found], open: u16, out: &mut Vec<Action>) {
         let up = census.iter().filter(|found| found.candidate.standing == Standing::Up);
-        let have: u32 = up.map(|found| found.live).sum();
+        let is_closed = |found: &Found| found.candidate.tier > open;
+        let have: u32 = up.map(|of| if is_closed(of) { of.live - of.connecting } else { of.live }).sum();
         let mut missing = self.demand().saturating_sub(have);
         let probe = census.iter().any(Found::wants_probe);
         let kept = u32::from(self.planned.room_for_probe && probe);
