@@ -4,10 +4,7 @@
 mod record;
 
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use qorb_core::dice::Dice;
@@ -21,7 +18,7 @@ use crate::explain::Explanation;
 use crate::onlookers::{Wish, watch};
 use crate::probes;
 use crate::resolver::{Resolver, listen};
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, within};
 use crate::shared::Shared;
 use crate::stats::{HandleStats, Stats};
 
@@ -158,13 +155,8 @@ impl<K: Connector, R: Runtime> Pool<K, R> {
     pub async fn drain(&self, patience: Duration) -> Vec<HandleStats> {
         self.terminate().await;
         let runtime = &self.owner.shared.runtime;
-        let mut sleep = pin!(runtime.sleep_until(runtime.now().after(patience)));
-        let mut empty = pin!(self.watch(Wish::Empty));
-        poll_fn(|cx| match empty.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(()),
-            Poll::Pending => sleep.as_mut().poll(cx),
-        })
-        .await;
+        // Those who took longer are what is asked for.
+        let _ = within(runtime, patience, self.watch(Wish::Empty)).await;
         self.stats().handles
     }
 

@@ -1,8 +1,11 @@
 //! What the driver asks of an async runtime: nine small things.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
 
 use qorb_core::Timestamp;
 
@@ -66,4 +69,19 @@ pub trait TcpStream: Send + 'static {
 
     /// Writes all of `bytes`, in one write if the system takes them.
     fn write_all(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+/// What comes of `future`, if it takes no longer than `span`.
+pub(crate) async fn within<R: Runtime, T>(
+    runtime: &R,
+    span: Duration,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let mut future = pin!(future);
+    let mut late = pin!(runtime.sleep_until(runtime.now().after(span)));
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => late.as_mut().poll(cx).map(|()| None),
+    })
+    .await
 }

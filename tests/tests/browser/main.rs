@@ -43,6 +43,16 @@ fn echo() -> EchoServer {
     EchoServer::start(ANY).expect("there is a free port")
 }
 
+/// A server of these pools, and a page of it that is live.
+async fn looked_at(pools: &[&Pool]) -> (StatsServer, Tab) {
+    let server = StatsServer::bind(ANY).await.expect("there is a free port");
+    pools.iter().for_each(|pool| server.add(pool));
+    let mut tab = Tab::open(&format!("http://{}/", server.local_addr())).await;
+    tab.until("it is live", LIVE).await;
+    (server, tab)
+}
+
+const LIVE: &str = "document.getElementById('state').textContent === 'LIVE'";
 /// The text of every cell, row by row.
 const ROWS: &str =
     "[...document.querySelectorAll('#rows tr')].map(r => [...r.cells].map(c => c.textContent))";
@@ -53,12 +63,8 @@ fn rows_appear_and_change_and_the_chart_is_drawn() {
         let (one, other) = (echo(), echo());
         let pool = pool_of("first", &[&one, &other]);
         let second = pool_of("second", &[&one]);
-        let server = StatsServer::bind(ANY).await.expect("there is a free port");
-        server.add(&pool);
-        server.add(&second);
-        let mut tab = Tab::open(&format!("http://{}/", server.local_addr())).await;
+        let (_server, mut tab) = looked_at(&[&pool, &second]).await;
         tab.until("there are two rows", "document.querySelectorAll('#rows tr').length === 2").await;
-        tab.until("it is live", "document.getElementById('state').textContent === 'LIVE'").await;
         let rows = tab.eval(ROWS).await;
         let mut names: Vec<_> =
             [&one, &other].iter().map(|echo| Value::from(echo.address().to_string())).collect();
@@ -93,10 +99,7 @@ fn whoever_turns_from_pool_to_pool_keeps_one_connection() {
     run(async {
         let one = echo();
         let pools = ["first", "second"].map(|name| pool_of(name, &[&one]));
-        let server = StatsServer::bind(ANY).await.expect("there is a free port");
-        pools.iter().for_each(|pool| server.add(pool));
-        let mut tab = Tab::open(&format!("http://{}/", server.local_addr())).await;
-        tab.until("it is live", "document.getElementById('state').textContent === 'LIVE'").await;
+        let (_server, mut tab) = looked_at(&pools.each_ref()).await;
         let turn = "const Socket = WebSocket; window.opened = []; \
                     window.WebSocket = function (url) { const made = new Socket(url); opened.push(made); return made; }; \
                     const s = document.getElementById('pool'); \
@@ -113,12 +116,8 @@ fn the_page_comes_back_with_the_server() {
     run(async {
         let one = echo();
         let pool = pool_of("first", &[&one]);
-        let server = StatsServer::bind(ANY).await.expect("there is a free port");
+        let (server, mut tab) = looked_at(&[&pool]).await;
         let address = server.local_addr();
-        server.add(&pool);
-        let mut tab = Tab::open(&format!("http://{address}/")).await;
-        let live = "document.getElementById('state').textContent === 'LIVE'";
-        tab.until("it is live", live).await;
         drop(server);
         let away = "document.getElementById('state').textContent.startsWith('RECONNECTING')";
         tab.until("it says that the server is away", away).await;
@@ -129,7 +128,7 @@ fn the_page_comes_back_with_the_server() {
             }
         };
         server.add(&pool);
-        tab.until("it is live again", live).await;
+        tab.until("it is live again", LIVE).await;
     });
 }
 
@@ -138,10 +137,7 @@ fn a_name_is_text_whatever_it_says() {
     run(async {
         let one = echo();
         let pool = pool_of("<img src=x onerror=\"document.title='owned'\">", &[&one]);
-        let server = StatsServer::bind(ANY).await.expect("there is a free port");
-        server.add(&pool);
-        let mut tab = Tab::open(&format!("http://{}/", server.local_addr())).await;
-        tab.until("it is live", "document.getElementById('state').textContent === 'LIVE'").await;
+        let (_server, mut tab) = looked_at(&[&pool]).await;
         assert_eq!(tab.eval("document.querySelectorAll('img').length").await, 0);
         assert_eq!(tab.eval("document.title").await, "qorb");
         assert_eq!(tab.troubles(), Vec::<String>::new());
@@ -163,10 +159,7 @@ fn light_and_dark_differ_and_both_can_be_read() {
     run(async {
         let one = echo();
         let pool = pool_of("first", &[&one]);
-        let server = StatsServer::bind(ANY).await.expect("there is a free port");
-        server.add(&pool);
-        let mut tab = Tab::open(&format!("http://{}/", server.local_addr())).await;
-        tab.until("it is live", "document.getElementById('state').textContent === 'LIVE'").await;
+        let (_server, mut tab) = looked_at(&[&pool]).await;
         let mut backgrounds = Vec::new();
         for scheme in ["light", "dark"] {
             tab.prefer(scheme).await;

@@ -17,7 +17,8 @@ use super::feed::Feed;
 use super::head::{self, MOST, Request};
 use super::pools::Pools;
 use super::route::{Reply, reply};
-use super::stream::{hang_up, read, within, write_all};
+use super::stream::{hang_up, read, write_all};
+use crate::runtime::within;
 
 /// Clients at a time; as many more are told that there are too many, and those beyond are not even told.
 const CLIENTS: usize = 32;

@@ -17,7 +17,8 @@ use super::Serve;
 use super::door::House;
 use super::frame::Frame;
 use super::route::Wanted;
-use super::stream::{WRITING, hang_up, within};
+use super::stream::{WRITING, hang_up};
+use crate::runtime::within;
 
 /// The longest message of a client; it has nothing to say but that it is there.
 const MESSAGE: usize = 4 * 1024;

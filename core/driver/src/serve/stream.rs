@@ -1,34 +1,18 @@
 //! Bytes in and out of a client's stream, and how long anything may take.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
-use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, within};
 
 /// How long a client may take to read what it asked for, or a frame of it.
 pub(super) const WRITING: Duration = Duration::from_secs(5);
 /// How long a client may take to hang up after the last word.
 const HANGING_UP: Duration = Duration::from_secs(1);
-
-/// What comes of `future`, if it takes no longer than `span`.
-pub(super) async fn within<R: Runtime, T>(
-    runtime: &R,
-    span: Duration,
-    future: impl Future<Output = T>,
-) -> Option<T> {
-    let mut future = pin!(future);
-    let mut late = pin!(runtime.sleep_until(runtime.now().after(span)));
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending => late.as_mut().poll(cx).map(|()| None),
-    })
-    .await
-}
 
 /// Reads some bytes; 0 is the end of the stream.
 pub(super) async fn read<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut [u8]) -> io::Result<usize> {

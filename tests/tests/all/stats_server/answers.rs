@@ -4,7 +4,7 @@ use qorb_driver::{FixedResolver, Policy, Pool, Serve, ServeError, StatsServer, c
 use qorb_examples::Platform;
 use serde_json::json;
 
-use super::client::{get, server};
+use super::client::{get, server, shown};
 use crate::adapters::{echo_server, on_both_runtimes, pool_of, run, unclaimed, until};
 
 on_both_runtimes! {
@@ -19,10 +19,7 @@ on_both_runtimes! {
 
 fn s21_a_frame_has_what_the_original_reads_and_more<P: Platform<Runtime: Serve>>() {
     run::<P, _>(async {
-        let echo = echo_server();
-        let pool = pool_of::<P>(&[&echo], |_| {});
-        let server = server::<P::Runtime>().await;
-        server.add(&pool);
+        let (echo, pool, server) = shown::<P>().await;
         drop(pool.claim().await.expect("there is a server"));
         let handle = pool.claim().await.expect("there is a server");
         until::<P>("the spares are there", || unclaimed::<P>(&pool) == 8).await;
@@ -131,10 +128,7 @@ fn there_is_a_sign_of_life<P: Platform<Runtime: Serve>>() {
 
 fn it_explains_what_a_pool_does<P: Platform<Runtime: Serve>>() {
     run::<P, _>(async {
-        let echo = echo_server();
-        let pool = pool_of::<P>(&[&echo], |_| {});
-        let server = server::<P::Runtime>().await;
-        server.add(&pool);
+        let (echo, pool, server) = shown::<P>().await;
         until::<P>("the spares are there", || unclaimed::<P>(&pool) == 8).await;
         let explained = get(server.local_addr(), "/qtop/explain?pool=workout").await.json();
         assert_eq!((&explained["version"], &explained["name"]), (&json!(1), &json!("workout")));

@@ -6,12 +6,13 @@ use async_tungstenite::tungstenite::Message;
 use async_tungstenite::tungstenite::protocol::CloseFrame;
 use async_tungstenite::{WebSocketStream, client_async};
 use qorb_driver::{Serve, StatsServer};
+use qorb_examples::{EchoServer, Platform};
 use serde_json::Value;
 use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use smol::net::TcpStream;
 use smol::stream::StreamExt;
 
-use crate::adapters::ANY;
+use crate::adapters::{ANY, PoolOn, echo_server, pool_of};
 
 /// What the server said.
 #[derive(Debug)]
@@ -31,6 +32,15 @@ impl Said {
 /// A server on a free port.
 pub(super) async fn server<R: Serve>() -> StatsServer<R> {
     StatsServer::bind(ANY).await.expect("there is a free port")
+}
+
+/// An echo server, a pool of it, and a stats server that shows it.
+pub(super) async fn shown<P: Platform<Runtime: Serve>>() -> (EchoServer, PoolOn<P>, StatsServer<P::Runtime>) {
+    let echo = echo_server();
+    let pool = pool_of::<P>(&[&echo], |_| {});
+    let server = server::<P::Runtime>().await;
+    server.add(&pool);
+    (echo, pool, server)
 }
 
 /// A request as a polite client makes it, with these headers more.

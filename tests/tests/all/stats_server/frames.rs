@@ -11,7 +11,7 @@ use serde_json::json;
 use smol::channel::{Sender, unbounded};
 use smol::stream::StreamExt;
 
-use super::client::{in_set, open, server};
+use super::client::{in_set, open, server, shown};
 use crate::adapters::{PoolOn, echo_server, on_both_runtimes, pool_of, run, runtime, until, within};
 
 on_both_runtimes! {
@@ -28,10 +28,7 @@ const AT_ONCE: Duration = Duration::from_secs(20);
 
 fn a_frame_comes_at_once_and_then_every_so_often<P: Platform<Runtime: Serve>>() {
     run::<P, _>(async {
-        let echo = echo_server();
-        let pool = pool_of::<P>(&[&echo], |_| {});
-        let server = server::<P::Runtime>().await;
-        server.add(&pool);
+        let (_echo, pool, server) = shown::<P>().await;
         drop(pool.claim().await.expect("there is a server"));
         let runtime = runtime::<P>();
         let begin = runtime.now();

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use qorb_driver::{FixedResolver, Policy, Pool, Serve, connector_fn};
 use qorb_examples::Platform;
 
-use super::client::{get, server};
-use crate::adapters::{ANY, echo_server, on_both_runtimes, pool_of, run, unclaimed, until};
+use super::client::{get, server, shown};
+use crate::adapters::{ANY, on_both_runtimes, pool_of, run, unclaimed, until};
 
 on_both_runtimes! {
     metrics_are_what_prometheus_reads,
@@ -118,10 +118,7 @@ fn check_histogram(samples: &Samples, name: &str, pool: &str) -> f64 {
 
 fn metrics_are_what_prometheus_reads<P: Platform<Runtime: Serve>>() {
     run::<P, _>(async {
-        let echo = echo_server();
-        let pool = pool_of::<P>(&[&echo], |_| {});
-        let server = server::<P::Runtime>().await;
-        server.add(&pool);
+        let (echo, pool, server) = shown::<P>().await;
         server.add(&pool_of::<P>(&[], |_| {}));
         for _ in 0..20 {
             drop(pool.claim().await.expect("there is a server"));
