@@ -31,35 +31,41 @@ impl Timestamp {
 
     /// Nanoseconds since the epoch.
     #[must_use]
+    #[inline]
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
     /// Whether this time can come at all.
     #[must_use]
+    #[inline]
     pub const fn is_never(self) -> bool {
         self.0 == u64::MAX
     }
 
     /// The time `span` later, [`Timestamp::NEVER`] where that is off the scale.
     #[must_use]
+    #[inline]
     pub fn after(self, span: Duration) -> Self {
         self.after_nanos(nanos(span))
     }
 
     /// The time so many nanoseconds later.
+    #[inline]
     pub(crate) const fn after_nanos(self, span: u64) -> Self {
         Self(self.0.saturating_add(span))
     }
 
     /// The span from `earlier` to this time, zero where `earlier` is in fact later.
     #[must_use]
+    #[inline]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.nanos_since(earlier))
     }
 
     /// Nanoseconds from `earlier` to this time, none where `earlier` is in fact later.
     #[must_use]
+    #[inline]
     pub const fn nanos_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }

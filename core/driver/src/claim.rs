@@ -255,6 +255,46 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         }
     }
 
+    /// Gives up its place, or its connection, before it has had its answer.
+    #[cold]
+    fn walk_off(&mut self) {
+        match mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Fresh | Phase::Over => {}
+            Phase::Seated(seat) => {
+                let now = self.shared.runtime.now();
+                let mut effects = Effects::new();
+                let mut state = self.shared.lock();
+                state.catch_up(now, &mut effects);
+                probes::claim_cancelled(&self.shared.name, self.number);
+                let (denied, waker) = state.cancel(now, seat, &mut effects);
+                state.tally.cancelled += u64::from(!denied);
+                drop(state);
+                self.shared.carry_out(effects);
+                drop(waker);
+            }
+            Phase::Acquiring { seat, slot, errand, .. } => {
+                abandon(&self.shared.runtime, errand);
+                let now = self.shared.runtime.now();
+                let mut effects = Effects::new();
+                // Under one lock: a seat that is free while the machine still knows its claim would be
+                // given to another.
+                let mut state = self.shared.lock();
+                state.catch_up(now, &mut effects);
+                let (sitting, waker) = state.seat(seat).leave();
+                state.tally.cancelled += u64::from(!matches!(sitting, Sitting::Denied(_)));
+                probes::claim_cancelled(&self.shared.name, self.number);
+                state.uncount(slot);
+                state.put_back(now, slot, Place::Elsewhere);
+                state.handle(now, Event::Returned(slot, Return::Abandoned), &mut effects);
+                state.roll.release(seat);
+                drop(state);
+                self.shared.carry_out(effects);
+                drop((sitting, waker));
+            }
+        }
+    }
+
+    #[cold]
     fn denied(&mut self, refusal: Refusal) -> ClaimError {
         let now = self.shared.runtime.now();
         let waited = self.since.map_or(Duration::ZERO, |since| now.since(since));
@@ -291,40 +331,11 @@ impl<K: Connector, R: Runtime> Future for Claim<'_, K, R> {
 }
 
 impl<K: Connector, R: Runtime> Drop for Claim<'_, K, R> {
+    #[inline]
     fn drop(&mut self) {
-        match mem::replace(&mut self.phase, Phase::Over) {
+        match self.phase {
             Phase::Fresh | Phase::Over => {}
-            Phase::Seated(seat) => {
-                let now = self.shared.runtime.now();
-                let mut effects = Effects::new();
-                let mut state = self.shared.lock();
-                state.catch_up(now, &mut effects);
-                probes::claim_cancelled(&self.shared.name, self.number);
-                let (denied, waker) = state.cancel(now, seat, &mut effects);
-                state.tally.cancelled += u64::from(!denied);
-                drop(state);
-                self.shared.carry_out(effects);
-                drop(waker);
-            }
-            Phase::Acquiring { seat, slot, errand, .. } => {
-                abandon(&self.shared.runtime, errand);
-                let now = self.shared.runtime.now();
-                let mut effects = Effects::new();
-                // Under one lock: a seat that is free while the machine still knows its claim would be
-                // given to another.
-                let mut state = self.shared.lock();
-                state.catch_up(now, &mut effects);
-                let (sitting, waker) = state.seat(seat).leave();
-                state.tally.cancelled += u64::from(!matches!(sitting, Sitting::Denied(_)));
-                probes::claim_cancelled(&self.shared.name, self.number);
-                state.uncount(slot);
-                state.put_back(now, slot, Place::Elsewhere);
-                state.handle(now, Event::Returned(slot, Return::Abandoned), &mut effects);
-                state.roll.release(seat);
-                drop(state);
-                self.shared.carry_out(effects);
-                drop((sitting, waker));
-            }
+            Phase::Seated(_) | Phase::Acquiring { .. } => self.walk_off(),
         }
     }
 }

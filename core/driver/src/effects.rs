@@ -101,6 +101,16 @@ impl<K: Connector> Place<K> {
     pub(crate) fn take(&mut self) -> Self {
         mem::replace(self, Self::Elsewhere)
     }
+
+    /// Puts a connection on the shelf, where none is. Every turn ends with this: it is not looked for
+    /// anything to drop.
+    #[inline]
+    pub(crate) fn rest(&mut self, link: Link<K>) {
+        match mem::replace(self, Self::Resting(link)) {
+            empty @ (Self::Elsewhere | Self::Seated(_)) => mem::forget(empty),
+            other => drop(other),
+        }
+    }
 }
 
 /// Asks an operation to drop what it is doing at the next opportunity.

@@ -31,6 +31,7 @@ impl Record {
         Self { address: backend.address.to_string(), backend, wanted: AtomicBool::new(true) }
     }
 
+    #[inline]
     pub(crate) fn is_wanted(&self) -> bool {
         self.wanted.load(Ordering::Relaxed)
     }

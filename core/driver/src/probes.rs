@@ -208,6 +208,7 @@ pub(crate) fn rebalanced(pool: &str) {
 }
 
 /// The state's number among those that tracers are shown.
+#[inline]
 fn shown_as(kind: Option<SlotKind>) -> u8 {
     match kind {
         Some(SlotKind::Connecting) => 0,

@@ -17,7 +17,7 @@ use crate::connector::Connector;
 use crate::effects::{Cancel, Effects, Place};
 use crate::error::SharedError;
 use crate::explain::Explanation;
-use crate::link::{Chore, Errand, Home, Link, Progress, contain};
+use crate::link::{Chore, Errand, Home, Link, Outcome, Progress, contain};
 use crate::operation::{self, End, Kind};
 use crate::probes;
 use crate::resolver::Sight;
@@ -300,36 +300,19 @@ impl<K: Connector, R: Runtime> Home<K> for Gate<K, R> {
     /// Begins to recycle the connection, before anybody takes a lock, and gives it back with what came
     /// of that.
     fn recycle(&self, mut link: Link<K>) {
-        let (shared, slot) = (&self.0, link.held.slot);
+        let shared = &self.0;
         if !link.held.record.is_wanted() {
-            shared.give_back(slot, Place::Resting(link), Return::Abandoned);
+            shared.give_back(link.held.slot, Place::Resting(link), Return::Abandoned);
             return;
         }
-        let serial = link.held.serial;
-        probes::recycle_start(&shared.name, serial, &link.held.record.address);
-        let progress = shared.runtime.enter(|| {
-            let cx = &mut Context::from_waker(Waker::noop());
-            match link.at_once(&shared.connector, Chore::Recycle, cx) {
-                Some(outcome) => Progress::Done(link, outcome),
-                None => link.start(Chore::Recycle).poll(cx),
-            }
-        });
-        match progress {
-            Progress::Done(link, Ok(())) => {
-                probes::recycle_ended(&shared.name, serial, Ok(()));
-                shared.take_back(link);
-            }
-            Progress::Pending(errand) => {
-                shared.give_back(slot, Place::Suspended(errand), Return::Recycling);
-            }
-            Progress::Done(link, Err(trouble)) => {
-                probes::recycle_ended(&shared.name, serial, Err(trouble.failure()));
-                shared.give_back_broken(slot, Some(link), trouble.share());
-            }
-            Progress::Lost(panic) => {
-                probes::recycle_ended(&shared.name, serial, Err(Failure::Panicked));
-                shared.give_back_broken(slot, None, Arc::new(panic));
-            }
+        probes::recycle_start(&shared.name, link.held.serial, &link.held.record.address);
+        let cx = &mut Context::from_waker(Waker::noop());
+        let outcome = shared.runtime.enter(|| link.at_once(&shared.connector, Chore::Recycle, cx));
+        let intact =
+            if let Some(Ok(())) = outcome { Some(link) } else { self.recycle_further(link, outcome) };
+        if let Some(link) = intact {
+            probes::recycle_ended(&shared.name, link.held.serial, Ok(()));
+            shared.take_back(link);
         }
     }
 
@@ -343,6 +326,36 @@ impl<K: Connector, R: Runtime> Home<K> for Gate<K, R> {
 
     fn name(&self) -> &str {
         &self.0.name
+    }
+}
+
+impl<K: Connector, R: Runtime> Gate<K, R> {
+    /// Polls an `on_recycle` that may take its time, or deals with what came of one `at_once`. A connection
+    /// that is in good order already comes back.
+    #[inline(never)]
+    fn recycle_further(&self, link: Link<K>, at_once: Option<Outcome<(), K>>) -> Option<Link<K>> {
+        let (shared, slot, serial) = (&self.0, link.held.slot, link.held.serial);
+        let progress = match at_once {
+            Some(outcome) => Progress::Done(link, outcome),
+            None => shared
+                .runtime
+                .enter(|| link.start(Chore::Recycle).poll(&mut Context::from_waker(Waker::noop()))),
+        };
+        match progress {
+            Progress::Done(link, Ok(())) => return Some(link),
+            Progress::Pending(errand) => {
+                shared.give_back(slot, Place::Suspended(errand), Return::Recycling);
+            }
+            Progress::Done(link, Err(trouble)) => {
+                probes::recycle_ended(&shared.name, serial, Err(trouble.failure()));
+                shared.give_back_broken(slot, Some(link), trouble.share());
+            }
+            Progress::Lost(panic) => {
+                probes::recycle_ended(&shared.name, serial, Err(Failure::Panicked));
+                shared.give_back_broken(slot, None, Arc::new(panic));
+            }
+        }
+        None
     }
 }
 

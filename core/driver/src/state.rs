@@ -93,10 +93,12 @@ pub(crate) fn is_sampled(claim: u64) -> bool {
 }
 
 impl Away {
+    #[inline]
     pub(crate) fn at_once(claim: u64, since: Timestamp) -> Self {
         Self::after_waiting(claim, since, Timestamp::NEVER)
     }
 
+    #[inline]
     pub(crate) fn after_waiting(claim: u64, since: Timestamp, asked: Timestamp) -> Self {
         let claim = NonZeroU64::new(claim).expect("a claim has a number before it has a connection");
         Self { claim, since, asked }
@@ -291,6 +293,7 @@ impl<K: Connector> State<K> {
     }
 
     /// Takes a connection off the shelf for a claimer.
+    #[inline]
     pub(crate) fn lift(&mut self, slot: SlotId) -> Link<K> {
         let berth = self.berth(slot);
         match berth.place.take() {
@@ -383,6 +386,7 @@ impl<K: Connector> State<K> {
     }
 
     /// What is known of a backend, from the note of its arrival on.
+    #[inline]
     pub(crate) fn entry(&mut self, id: BackendId) -> &mut Entry {
         let entry = self.backends.get_mut(id.0 as usize).and_then(Option::as_mut);
         entry.expect("a backend is added before anything happens to it")

@@ -8,7 +8,7 @@ use super::event::{BackendId, SlotId};
 use super::queue::Standing;
 use super::set::SlotSet;
 use super::slot::{Counts, Slot};
-use super::{Life, PoolMachine, SlotState, pick};
+use super::{Life, PoolMachine, SlotState};
 
 /// Fails an audit with a message.
 macro_rules! ensure {
@@ -48,7 +48,7 @@ impl PoolMachine {
         }
         let placed = self.sets.iter().filter(|(_, set)| set.bucket.is_some()).count();
         let mut offered = 0;
-        for backend in self.pick.iter(&self.sets) {
+        for backend in self.pick.iter() {
             ensure!(self.sets.at(backend).bucket.is_some(), "C13: {backend:?} is in a bucket unawares");
             offered += 1;
         }
@@ -121,7 +121,7 @@ impl PoolMachine {
         ensure!(self.order.contains(&backend) == set.wanted, "C13: {backend:?} is in the wrong order");
         let withheld = set.health.suspect && set.health.suspect_out > 0 && self.sound_online > 0;
         let offered = set.wanted && idle > 0 && !withheld;
-        let bucket = offered.then(|| pick::bucket(set.counts.load(), set.wish));
+        let bucket = offered.then(|| set.bucket_by_load());
         ensure!(set.run <= set.wish.turns.saturating_sub(1), "C13: the turn of {backend:?} is too long");
         ensure!(
             bucket == set.bucket,

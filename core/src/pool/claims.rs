@@ -185,8 +185,9 @@ impl PoolMachine {
         set.take_turn();
         let slot = SlotId(set.idle.first().expect("C13: a backend that is offered has an idle connection"));
         enter(self, slot, out);
-        if self.sets.at(backend).bucket == Some(before) {
-            self.pick.rotate(backend, &mut self.sets);
+        let set = self.sets.at(backend);
+        if set.bucket == Some(before) {
+            self.pick.rotate(backend, set);
         }
         Some(slot)
     }
@@ -208,6 +209,6 @@ impl PoolMachine {
     /// The order in which backends would serve claims at present.
     #[must_use]
     pub fn pick_order(&self) -> Vec<BackendId> {
-        self.pick.iter(&self.sets).collect()
+        self.pick.iter().collect()
     }
 }

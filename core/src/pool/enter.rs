@@ -8,7 +8,6 @@ use alloc::vec::Vec;
 use super::PoolMachine;
 use super::event::{Action, BackendId, ClaimId, Note, SlotId, SlotKind};
 use super::list::Link;
-use super::pick;
 use super::set::SlotSet;
 use super::slot::{IdleLinks, Slot, SlotState};
 use crate::time::{Timestamp, nanos};
@@ -134,11 +133,11 @@ impl PoolMachine {
     /// Puts the backend where the pick should find it.
     #[inline]
     pub(super) fn refresh(&mut self, backend: BackendId) {
-        let set = self.sets.at(backend);
+        let set = self.sets.at_mut(backend);
         let withheld = set.health.suspect && set.health.suspect_out > 0 && self.sound_online > 0;
         let offered = set.idle.len() > 0 && set.wanted && !withheld;
-        let bucket = offered.then(|| pick::bucket(set.counts.load(), set.wish));
-        self.pick.place(backend, bucket, &mut self.sets);
+        let bucket = offered.then(|| set.bucket_by_load());
+        self.pick.place(backend, set, bucket);
     }
 
     /// Makes sure that the slot's timer rings by the time something is due. Cheap when it does already.

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use super::event::{Action, ClaimId, Event, Note, Return, SlotId, SlotKind, Ticket};
 use super::slot::{IdleLinks, SlotState};
-use super::{Life, PoolMachine, pick};
+use super::{Life, PoolMachine};
 use crate::time::Timestamp;
 
 /// What became of a connection that was returned in good order.
@@ -35,6 +35,7 @@ impl Quiet {
     const FULL: Self = Self { load: u32::MAX };
 
     /// Whether claims may queue too: the plan takes all there is already.
+    #[inline]
     fn is_full(self) -> bool {
         self == Self::FULL
     }
@@ -104,11 +105,11 @@ impl PoolMachine {
         set.counts.shift(SlotKind::Unclaimed, SlotKind::Claimed);
         self.wanted.shift(SlotKind::Unclaimed, SlotKind::Claimed);
         set.take_turn();
-        let next = (set.idle.len() > 0).then(|| pick::bucket(set.counts.load(), set.wish));
+        let next = (set.idle.len() > 0).then(|| set.bucket_by_load());
         if next == Some(bucket) {
-            self.pick.rotate(backend, &mut self.sets);
+            self.pick.rotate(backend, set);
         } else {
-            self.pick.place(backend, next, &mut self.sets);
+            self.pick.place(backend, set, next);
         }
         self.now = now;
         self.arrivals += 1;
@@ -176,10 +177,9 @@ impl PoolMachine {
             entry.state = SlotState::Unclaimed { since: now };
             set.counts.shift(from, SlotKind::Unclaimed);
             self.wanted.shift(from, SlotKind::Unclaimed);
-            let bucket = pick::bucket(set.counts.load(), set.wish);
-            let backend = entry.backend;
+            let bucket = set.bucket_by_load();
+            self.pick.place(entry.backend, set, Some(bucket));
             set.idle.push_front(slot.0, &mut IdleLinks(&mut self.slots));
-            self.pick.place(backend, Some(bucket), &mut self.sets);
             (Turn::Rested, due)
         };
         self.slot_timers.by(slot.0, due);
@@ -187,6 +187,7 @@ impl PoolMachine {
         Some(turn)
     }
 
+    #[inline]
     pub(super) fn spares(&self) -> u32 {
         u32::try_from(self.policy.spares_wanted).unwrap_or(u32::MAX)
     }

@@ -127,7 +127,8 @@ impl PoolMachine {
         out.push(Action::Note(Note::Planned { tick }));
         for found in &census {
             let set = self.sets.at_mut(found.backend);
-            let before = core::mem::replace(&mut set.wish, found.candidate.wish);
+            let before = set.wish;
+            set.wish_for(found.candidate.wish);
             if before.turns != set.wish.turns {
                 set.run = 0;
             }

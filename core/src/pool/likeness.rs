@@ -78,7 +78,7 @@ impl PoolMachine {
         ];
         digest.push(pack(flags) << 8 | health.last_connect.map_or(2, u64::from));
         let failures = u64::from(health.failures.min(self.failures_that_matter()));
-        digest.push(dial << 32 | failures << 16 | self.pick.turn(backend, &self.sets));
+        digest.push(dial << 32 | failures << 16 | self.pick.turn(backend, set));
         digest.push(u64::from(set.wish.share) << 32 | u64::from(set.wish.turns));
         if set.wanted {
             // One that comes back comes with its own.

@@ -12,13 +12,18 @@ const NIL: u32 = u32::MAX;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Link {
-    before: u32,
-    after: u32,
+    pub(crate) before: u32,
+    pub(crate) after: u32,
 }
 
 impl Link {
     /// In no list.
     pub(crate) const NONE: Self = Self { before: NIL, after: NIL };
+
+    /// The only one in its ring.
+    pub(crate) const fn alone(id: u32) -> Self {
+        Self { before: id, after: id }
+    }
 }
 
 /// Where a list finds the links of its entries.
@@ -39,18 +44,22 @@ pub(crate) struct List {
 impl List {
     pub(crate) const EMPTY: Self = Self { first: NIL, last: NIL, len: 0 };
 
+    #[inline]
     pub(crate) fn first(&self) -> Option<u32> {
         (self.first != NIL).then_some(self.first)
     }
 
+    #[inline]
     pub(crate) fn last(&self) -> Option<u32> {
         (self.last != NIL).then_some(self.last)
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> u32 {
         self.len
     }
 
+    #[inline]
     pub(crate) fn push_front(&mut self, id: u32, links: &mut impl Links) {
         *links.link(id) = Link { before: NIL, after: self.first };
         match self.first {
@@ -61,6 +70,7 @@ impl List {
         self.len += 1;
     }
 
+    #[inline]
     pub(crate) fn push_back(&mut self, id: u32, links: &mut impl Links) {
         *links.link(id) = Link { before: self.last, after: NIL };
         match self.last {
@@ -72,6 +82,7 @@ impl List {
     }
 
     /// Takes out the first entry.
+    #[inline]
     pub(crate) fn pop_front(&mut self, links: &mut impl Links) -> Option<u32> {
         let first = self.first()?;
         self.remove(first, links);
@@ -79,6 +90,7 @@ impl List {
     }
 
     /// Takes out an entry, which must be in this list.
+    #[inline]
     pub(crate) fn remove(&mut self, id: u32, links: &mut impl Links) {
         let Link { before, after } = core::mem::replace(links.link(id), Link::NONE);
         match before {
@@ -129,6 +141,7 @@ impl<T> Table<T> {
         u32::try_from(self.entries.len() - 1).expect("a table holds fewer than 2^32 entries")
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, id: u32) -> Option<T> {
         let entry = self.entries.get_mut(id as usize)?.take();
         if entry.is_some() {
@@ -138,10 +151,12 @@ impl<T> Table<T> {
         entry
     }
 
+    #[inline]
     pub(crate) fn get(&self, id: u32) -> Option<&T> {
         self.entries.get(id as usize)?.as_ref()
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut T> {
         self.entries.get_mut(id as usize)?.as_mut()
     }

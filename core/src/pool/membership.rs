@@ -122,7 +122,8 @@ impl PoolMachine {
     fn withdraw(&mut self, backend: BackendId, out: &mut Vec<Action>) {
         let set = self.sets.at_mut(backend);
         set.wanted = false;
-        (set.wish, set.run) = (Wish::default(), 0);
+        set.wish_for(Wish::default());
+        set.run = 0;
         self.wanted.release(&set.counts);
         self.draining.absorb(&set.counts);
         out.push(Action::Note(Note::Removed(backend)));

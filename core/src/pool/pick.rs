@@ -1,9 +1,12 @@
 //! Which backend serves the next claim: buckets of backends by load.
 
+use alloc::vec::Vec;
+
 use super::event::BackendId;
-use super::list::List;
+use super::list::Link;
 use super::plan::Wish;
-use super::set::{BucketLinks, Sets};
+use super::set::SlotSet;
+use crate::overwrite::overwritable;
 
 /// Buckets of load: the last is for backends without a share, the one before for all that are loaded
 /// twice their share or more.
@@ -17,98 +20,161 @@ const STEPS: u32 = 31;
 /// the end of its new bucket once its turn is over, so that equally loaded backends take turns, longer ones
 /// where they weigh more. Picking and moving are O(1)
 /// however many backends there are.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
-#[repr(C)]
 pub(crate) struct Pick {
     /// Bit n is set while bucket n has entries.
     filled: u64,
-    #[cfg_attr(feature = "record", serde(with = "crate::record::array"))]
-    buckets: [List; BUCKETS],
+    /// Each bucket is a ring: its head is the link of its number, and the links of the backends follow. So an
+    /// entry has neighbours always, and nobody asks whether it is the first or the last.
+    links: Vec<Link>,
 }
 
+overwritable!(Pick { filled, links });
+
 impl Pick {
-    pub(crate) const fn new() -> Self {
-        Self { buckets: [const { List::EMPTY }; BUCKETS], filled: 0 }
+    pub(crate) fn new() -> Self {
+        Self { links: (0..BUCKETS as u32).map(Link::alone).collect(), filled: 0 }
     }
 
     /// The backend that should serve the next claim, and the bucket it is in.
+    #[inline]
     pub(crate) fn first(&self) -> Option<(BackendId, u8)> {
         let bucket = self.filled.trailing_zeros() as u8;
-        let list = self.buckets.get(usize::from(bucket))?;
-        Some((BackendId(list.first()?), bucket))
+        let head = self.links.get(usize::from(bucket)).filter(|_| !self.is_empty())?;
+        Some((backend(head.after), bucket))
     }
 
     /// Whether no backend has a connection to give.
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.filled == 0
     }
 
     /// Puts a backend into the bucket it belongs to, or takes it out.
-    pub(crate) fn place(&mut self, backend: BackendId, bucket: Option<u8>, sets: &mut Sets) {
-        let set = sets.at_mut(backend);
+    #[inline]
+    pub(crate) fn place(&mut self, backend: BackendId, set: &mut SlotSet, bucket: Option<u8>) {
         if set.bucket == bucket {
             return;
         }
-        let before = core::mem::replace(&mut set.bucket, bucket);
-        if let Some(before) = before {
-            let list = &mut self.buckets[usize::from(before) % BUCKETS];
-            list.remove(backend.0, &mut BucketLinks(sets));
-            if list.len() == 0 {
-                self.filled &= !(1 << before);
-            }
+        let entry = entry(backend);
+        if set.bucket.is_some() {
+            self.unlink(entry);
+        } else if entry as usize >= self.links.len() {
+            self.links.resize(entry as usize + 1, Link::NONE);
         }
+        set.bucket = bucket;
         if let Some(bucket) = bucket {
-            let goes_on = sets.at(backend).run > 0;
-            let list = &mut self.buckets[usize::from(bucket) % BUCKETS];
-            if goes_on {
-                list.push_front(backend.0, &mut BucketLinks(sets));
+            let head = u32::from(bucket) % BUCKETS as u32;
+            if set.run > 0 {
+                self.link(head, entry, self.links[head as usize].after);
             } else {
-                list.push_back(backend.0, &mut BucketLinks(sets));
+                self.link(self.links[head as usize].before, entry, head);
             }
-            self.filled |= 1 << bucket;
+            self.filled |= 1 << head;
         }
     }
 
     /// Sends a backend that was just picked to the end of its bucket, unless its turn goes on.
-    pub(crate) fn rotate(&mut self, backend: BackendId, sets: &mut Sets) {
-        let set = sets.at(backend);
-        if let Some(bucket) = set.bucket {
-            let list = &mut self.buckets[usize::from(bucket)];
-            if set.run > 0 || list.len() == 1 {
-                return;
-            }
-            list.remove(backend.0, &mut BucketLinks(sets));
-            list.push_back(backend.0, &mut BucketLinks(sets));
+    #[inline]
+    pub(crate) fn rotate(&mut self, backend: BackendId, set: &SlotSet) {
+        if let Some(bucket) = set.bucket.filter(|_| set.run == 0) {
+            let (head, entry) = (u32::from(bucket) % BUCKETS as u32, entry(backend));
+            self.unlink(entry);
+            self.link(self.links[head as usize].before, entry, head);
+            self.filled |= 1 << head;
         }
     }
 
     /// How many backends in its bucket are picked before this one.
-    pub(crate) fn turn(&self, backend: BackendId, sets: &Sets) -> u64 {
-        let Some(bucket) = sets.at(backend).bucket else { return 0 };
-        let mut list = self.buckets[usize::from(bucket)].iter(|id| sets.at(BackendId(id)).place);
-        list.position(|id| id == backend.0).unwrap_or(0) as u64
+    pub(crate) fn turn(&self, backend: BackendId, set: &SlotSet) -> u64 {
+        let Some(bucket) = set.bucket else { return 0 };
+        self.ring(u32::from(bucket)).position(|id| id == backend).unwrap_or(0) as u64
     }
 
     /// The backends in the order in which they would be picked.
-    pub(crate) fn iter(&self, sets: &Sets) -> impl Iterator<Item = BackendId> {
-        let lowest = |filled: u64| (filled != 0).then_some(filled);
-        let filled = core::iter::successors(lowest(self.filled), move |filled| lowest(filled & (filled - 1)));
-        let lists = filled.map(|filled| &self.buckets[filled.trailing_zeros() as usize]);
-        lists.flat_map(|list| list.iter(|id| sets.at(BackendId(id)).place)).map(BackendId)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = BackendId> {
+        (0..BUCKETS as u32).filter(|bucket| self.filled & 1 << bucket != 0).flat_map(|head| self.ring(head))
+    }
+
+    fn ring(&self, head: u32) -> impl Iterator<Item = BackendId> {
+        let follow = move |entry: u32| (entry != head).then_some(entry);
+        let next = move |entry: u32| follow(self.links[entry as usize].after);
+        core::iter::successors(next(head), move |&entry| next(entry)).map(backend)
+    }
+
+    #[inline]
+    fn link(&mut self, before: u32, entry: u32, after: u32) {
+        self.links[entry as usize] = Link { before, after };
+        self.links[before as usize].after = entry;
+        self.links[after as usize].before = entry;
+    }
+
+    #[inline]
+    fn unlink(&mut self, entry: u32) {
+        let Link { before, after } = core::mem::replace(&mut self.links[entry as usize], Link::NONE);
+        self.links[before as usize].after = after;
+        self.links[after as usize].before = before;
+        if before == after {
+            // Its neighbour on both sides is the head: it was the last one there.
+            self.filled &= !(1 << (before % BUCKETS as u32));
+        }
     }
 }
 
-/// The bucket for this load, given this share. Load counts by whole turns, so that a turn goes on however
-/// many of its claims are out at a time.
+/// Where a backend's link is.
 #[inline]
-pub(crate) fn bucket(load: u32, wish: Wish) -> u8 {
+fn entry(backend: BackendId) -> u32 {
+    backend.0 + BUCKETS as u32
+}
+
+/// Whose link is there.
+#[inline]
+fn backend(entry: u32) -> BackendId {
+    BackendId(entry - BUCKETS as u32)
+}
+
+/// The bucket for this load of a backend that is wished for like this. Load counts by whole turns, so that a
+/// turn goes on however many of its claims are out at a time.
+#[inline]
+pub(crate) fn bucket(load: u32, wish: Wish, scale: Scale) -> u8 {
     let Wish { share, turns, .. } = wish;
     if share == 0 {
         return BUCKETS as u8 - 1;
     }
     let load = if turns > 1 { load - load % turns } else { load };
-    // Twice the share is the last step that matters, and keeps the product small.
-    let scaled = load.min(share.saturating_mul(2)).saturating_mul(STEPS) / share;
-    scaled.min(BUCKETS as u32 - 2) as u8
+    // Twice the share is the last step that matters.
+    let scaled = u64::from(load.min(share.saturating_mul(2))) * scale.0 >> Scale::POINT;
+    scaled.min(BUCKETS as u64 - 2) as u8
+}
+
+/// How many buckets one more connection is, as a number with 32 binary places: every turn would divide by the
+/// share otherwise. Rounded up it is exact for all shares that matter, below 2^15.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Scale(u64);
+
+impl Scale {
+    const POINT: u32 = 32;
+
+    pub(crate) fn of(share: u32) -> Self {
+        Self((u64::from(STEPS) << Self::POINT).div_ceil(u64::from(share.max(1))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_a_step_of_the_share() {
+        for share in [1, 2, 3, 5, 7, 16, 30, 31, 32, 333, 1000, 4099, 32_767] {
+            let wish = Wish { share, ..Wish::default() };
+            for load in (0..share * 2 + 2).step_by(1 + share as usize / 50) {
+                let steps = (load.min(share * 2) * STEPS / share).min(BUCKETS as u32 - 2);
+                assert_eq!(u32::from(bucket(load, wish, Scale::of(share))), steps, "{load} of {share}");
+            }
+        }
+        assert_eq!(bucket(0, Wish::default(), Scale::of(0)), 63, "without a share it comes last");
+    }
 }

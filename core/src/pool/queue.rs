@@ -81,16 +81,19 @@ impl Queue {
     }
 
     /// How many claims are in the queue.
+    #[inline]
     pub(crate) fn waiting(&self) -> u32 {
         self.fresh.len() + self.again.len() as u32
     }
 
     /// How many claims have no connection: waiting or revoked.
+    #[inline]
     pub(crate) fn without(&self) -> u32 {
         self.waiting() + self.revoked
     }
 
     /// Whose turn it is.
+    #[inline]
     pub(crate) fn front(&self) -> Option<ClaimId> {
         if self.again.is_empty() {
             return self.fresh.first().map(ClaimId);

@@ -1,7 +1,8 @@
 //! A slot set: everything the pool knows about one backend.
 
 use super::event::BackendId;
-use super::list::{Link, Links, List, Table};
+use super::list::{List, Table};
+use super::pick::{self, Scale};
 use super::plan::Wish;
 use super::slot::Counts;
 use crate::backend::Backend;
@@ -66,6 +67,7 @@ impl Health {
     }
 
     /// The number of the suspicion it is under, 0 if it is under none.
+    #[inline]
     pub(crate) fn current_suspicion(&self) -> u32 {
         if self.suspect { self.suspicion } else { 0 }
     }
@@ -80,10 +82,10 @@ pub(crate) struct SlotSet {
     pub(crate) counts: Counts,
     /// Its idle connections, the most recently used first.
     pub(crate) idle: List,
-    /// Neighbours in the pick's bucket it is in.
-    pub(crate) place: Link,
     /// What the plan in force wants of it.
     pub(crate) wish: Wish,
+    /// How its load counts for the pick, given that.
+    scale: Scale,
     /// How many claims more its turn lasts.
     pub(crate) run: u32,
     /// The pick's bucket it is in.
@@ -98,7 +100,7 @@ pub(crate) struct SlotSet {
     pub(crate) rank: u64,
 }
 
-overwritable!(SlotSet { counts, idle, place, wish, run, bucket, wanted, sound, health, backend, rank });
+overwritable!(SlotSet { counts, idle, wish, scale, run, bucket, wanted, sound, health, backend, rank });
 
 impl SlotSet {
     pub(crate) fn new(backend: Backend, rank: u64) -> Self {
@@ -111,9 +113,9 @@ impl SlotSet {
             counts: Counts::default(),
             idle: List::EMPTY,
             wish: Wish::default(),
+            scale: Scale::of(0),
             run: 0,
             bucket: None,
-            place: Link::NONE,
         }
     }
 
@@ -126,6 +128,18 @@ impl SlotSet {
         }
     }
 
+    /// Another plan wants this of it.
+    pub(crate) fn wish_for(&mut self, wish: Wish) {
+        self.wish = wish;
+        self.scale = Scale::of(wish.share);
+    }
+
+    /// The pick's bucket that it belongs to if it has something to give.
+    #[inline]
+    pub(crate) fn bucket_by_load(&self) -> u8 {
+        pick::bucket(self.counts.load(), self.wish, self.scale)
+    }
+
     /// One of its connections is picked: a claim of its turn, or the first of its next one.
     #[inline]
     pub(crate) fn take_turn(&mut self) {
@@ -133,6 +147,7 @@ impl SlotSet {
         self.run = turn.saturating_sub(1);
     }
 
+    #[inline]
     pub(crate) fn online(&self) -> bool {
         self.counts.connected() > 0
     }
@@ -141,20 +156,13 @@ impl SlotSet {
 /// All slot sets, by backend id.
 pub(crate) type Sets = Table<SlotSet>;
 
-/// The links of the pick's buckets.
-pub(crate) struct BucketLinks<'sets>(pub(crate) &'sets mut Sets);
-
-impl Links for BucketLinks<'_> {
-    fn link(&mut self, id: u32) -> &mut Link {
-        &mut self.0.get_mut(id).expect("only backends that exist are listed").place
-    }
-}
-
 impl Table<SlotSet> {
+    #[inline]
     pub(crate) fn at(&self, backend: BackendId) -> &SlotSet {
         self.get(backend.0).expect("a backend exists as long as one of its slots")
     }
 
+    #[inline]
     pub(crate) fn at_mut(&mut self, backend: BackendId) -> &mut SlotSet {
         self.get_mut(backend.0).expect("a backend exists as long as one of its slots")
     }

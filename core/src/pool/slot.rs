@@ -56,6 +56,7 @@ pub(crate) enum SlotState {
 }
 
 impl SlotState {
+    #[inline]
     pub(crate) fn kind(self) -> SlotKind {
         match self {
             Self::Connecting { .. } => SlotKind::Connecting,
@@ -104,6 +105,7 @@ pub(crate) type Slots = Table<Slot>;
 pub(crate) struct IdleLinks<'slots>(pub(crate) &'slots mut Slots);
 
 impl Links for IdleLinks<'_> {
+    #[inline]
     fn link(&mut self, id: u32) -> &mut Link {
         &mut self.0.get_mut(id).expect("only slots that exist are listed").idle
     }
@@ -120,36 +122,42 @@ pub struct Counts {
 impl Counts {
     /// Slots in this state.
     #[must_use]
+    #[inline]
     pub fn of(&self, kind: SlotKind) -> u32 {
         self.by_kind[kind as usize]
     }
 
     /// Slots in any state.
     #[must_use]
+    #[inline]
     pub fn total(&self) -> u32 {
         self.total
     }
 
     /// Slots with a connection that may be of use: neither on their way in nor on their way out.
     #[must_use]
+    #[inline]
     pub fn connected(&self) -> u32 {
         self.live() - self.of(SlotKind::Connecting)
     }
 
     /// Slots that are not on their way out.
     #[must_use]
+    #[inline]
     pub fn live(&self) -> u32 {
         self.total - self.of(SlotKind::Aborting) - self.of(SlotKind::Closing)
     }
 
     /// Slots that a claimer has, or is being given: granted, acquiring, claimed.
     #[must_use]
+    #[inline]
     pub fn held(&self) -> u32 {
         self.of(SlotKind::Granted) + self.of(SlotKind::Acquiring) + self.of(SlotKind::Claimed)
     }
 
     /// Slots that carry load: held or recycling.
     #[must_use]
+    #[inline]
     pub fn load(&self) -> u32 {
         self.held() + self.of(SlotKind::Recycling)
     }
@@ -164,6 +172,7 @@ impl Counts {
         self.total -= 1;
     }
 
+    #[inline]
     pub(crate) fn shift(&mut self, from: SlotKind, to: SlotKind) {
         self.by_kind[from as usize] -= 1;
         self.by_kind[to as usize] += 1;
@@ -185,10 +194,12 @@ impl Counts {
 }
 
 impl Table<Slot> {
+    #[inline]
     pub(crate) fn at(&self, slot: SlotId) -> &Slot {
         self.get(slot.0).expect("C3: the slot exists until its last completion")
     }
 
+    #[inline]
     pub(crate) fn at_mut(&mut self, slot: SlotId) -> &mut Slot {
         self.get_mut(slot.0).expect("C3: the slot exists until its last completion")
     }

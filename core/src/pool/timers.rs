@@ -50,10 +50,17 @@ impl Timers {
     }
 
     /// Makes sure that this id's timer rings no later than `at`. It may ring earlier.
+    #[inline]
     pub(crate) fn by(&mut self, id: u32, at: Timestamp) {
-        if at.is_never() {
+        let rings = self.place.get(id as usize).and_then(|&place| self.heap.get(place as usize));
+        if at.is_never() || rings.is_some_and(|&(rings, _)| rings <= at) {
             return;
         }
+        self.advance(id, at);
+    }
+
+    /// Sets this id's timer to `at`, which is earlier than it would ring.
+    fn advance(&mut self, id: u32, at: Timestamp) {
         let index = id as usize;
         if index >= self.place.len() {
             self.place.resize(index + 1, NOWHERE);
@@ -62,7 +69,7 @@ impl Timers {
         if place == NOWHERE {
             self.heap.push((at, id));
             self.rise(self.heap.len() - 1);
-        } else if self.heap[place as usize].0 > at {
+        } else {
             self.heap[place as usize].0 = at;
             self.rise(place as usize);
         }

@@ -26,7 +26,6 @@
 mod error;
 mod replay;
 mod ring;
-mod serde_of;
 mod witness;
 pub(crate) mod words;
 
@@ -41,7 +40,6 @@ use serde::de::DeserializeOwned;
 pub use error::{Difference, ReplayError};
 pub use replay::{Replayed, replay, replay_before};
 pub use ring::Ring;
-pub(crate) use serde_of::array;
 pub use witness::Witness;
 
 use crate::machine::Machine;

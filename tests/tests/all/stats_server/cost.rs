@@ -6,15 +6,17 @@ use qorb_driver::{Policy, Pool, StatsServer};
 use qorb_tests::sim::announce::Announcer;
 use qorb_tests::sim::script::{Script, SimPool};
 use qorb_tests::sim::{Sim, World};
+use serde_json::Value;
 
 use super::client::{in_set, open_on};
 use crate::adapters::ANY;
 
-/// A hundredth of a core, at a frame a second.
-const BUDGET: Duration = Duration::from_millis(10);
+/// How much longer than reading it a frame may take. Reading one as JSON takes 0.3 ms where everything is optimised:
+/// at a frame a second this is less than a hundredth of a core.
+const TIMES: u32 = 10;
 
 #[test]
-fn a_client_of_a_pool_of_200_backends_takes_less_than_a_hundredth_of_a_core() {
+fn a_frame_of_200_backends_takes_not_much_longer_than_to_read_it() {
     let world = World::new(9);
     let sets = Announcer::new();
     let script = Script::new(world.sim());
@@ -31,7 +33,7 @@ fn a_client_of_a_pool_of_200_backends_takes_less_than_a_hundredth_of_a_core() {
     world.run_until(socket.frame());
     // Everything that happens between two frames of a pool at rest happens for the client, who is paid for too:
     // half of all frames may meet with a processor that is somebody else's.
-    let mut spans = Vec::new();
+    let (mut spans, mut readings) = (Vec::new(), Vec::new());
     while spans.len() < 41 {
         let begin = Instant::now();
         let message = world.run_until(socket.message());
@@ -39,9 +41,13 @@ fn a_client_of_a_pool_of_200_backends_takes_less_than_a_hundredth_of_a_core() {
         if message.is_binary() {
             spans.push(begin.elapsed());
             assert!(message.len() > 50_000, "it is a frame of 200 backends: {}", message.len());
+            let begin = Instant::now();
+            let read = serde_json::from_slice::<Value>(&message.into_data()).expect("it is JSON");
+            readings.push(begin.elapsed());
+            assert_eq!(in_set(&read).len(), 200);
         }
     }
     spans.sort_unstable();
-    assert!(spans[20] < BUDGET, "a frame takes {:?}", spans[20]);
-    assert_eq!(in_set(&world.run_until(socket.frame())).len(), 200);
+    readings.sort_unstable();
+    assert!(spans[20] < readings[20] * TIMES, "a frame takes {:?}, to read it {:?}", spans[20], readings[20]);
 }
