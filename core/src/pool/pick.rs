@@ -144,7 +144,7 @@ pub(crate) fn bucket(load: u32, wish: Wish, scale: Scale) -> u8 {
     }
     let load = if turns > 1 { load - load % turns } else { load };
     // Twice the share is the last step that matters.
-    let scaled = u64::from(load.min(share.saturating_mul(2))) * scale.0 >> Scale::POINT;
+    let scaled = (u64::from(load.min(share.saturating_mul(2))) * scale.0) >> Scale::POINT;
     scaled.min(BUCKETS as u64 - 2) as u8
 }
 
