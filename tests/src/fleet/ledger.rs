@@ -1,5 +1,6 @@
 //! What is counted while a fleet runs.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use qorb_core::Timestamp;
@@ -65,9 +66,10 @@ pub(crate) struct Watched {
     pub(crate) dials: Vec<u32>,
     /// When each pool first connected to it.
     pub(crate) connected: Vec<Option<Timestamp>>,
-    /// The most connects that began in one window.
-    pub(crate) peak: u32,
-    window: (Timestamp, u32),
+    /// The most connects that began within one window, wherever that is laid.
+    pub(crate) peak: usize,
+    /// When those began that are in the window which ends now.
+    window: VecDeque<Timestamp>,
 }
 
 impl Watched {
@@ -78,11 +80,11 @@ impl Watched {
 
     pub(crate) fn dialled(&mut self, pool: usize, now: Timestamp) {
         self.dials[pool] += 1;
-        if now.since(self.window.0) >= WINDOW {
-            self.window = (now, 0);
+        self.window.push_back(now);
+        while self.window.front().is_some_and(|first| now.since(*first) >= WINDOW) {
+            self.window.pop_front();
         }
-        self.window.1 += 1;
-        self.peak = self.peak.max(self.window.1);
+        self.peak = self.peak.max(self.window.len());
     }
 
     pub(crate) fn connected(&mut self, pool: usize, now: Timestamp) {
@@ -94,5 +96,19 @@ impl Watched {
         let tried = self.dials.iter().filter(|dials| **dials > 0);
         let (count, sum) = tried.fold((0_u32, 0_u32), |(count, sum), dials| (count + 1, sum + dials));
         f64::from(sum) / f64::from(count.max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peak_is_found_wherever_its_window_lies() {
+        let mut watched = Watched::new(0, 1);
+        let millis = [0, 60, 90, 120, 150, 250, 260];
+        millis.into_iter().for_each(|at| watched.dialled(0, Timestamp::from_millis(at)));
+        // From 60 to 150; windows side by side from 0 on hold three.
+        assert_eq!((watched.peak, watched.dials[0]), (4, 7));
     }
 }

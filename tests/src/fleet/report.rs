@@ -24,8 +24,8 @@ pub struct Report {
 pub struct Line {
     /// What it is.
     pub what: String,
-    /// How much of it there was.
-    pub measured: f64,
+    /// How much of it there was; nothing where the fleet had none of what is measured.
+    pub measured: Option<f64>,
     /// How much there may be, or has to be.
     pub limit: f64,
     /// Whether the limit is the least.
@@ -36,33 +36,41 @@ impl Report {
     /// Whether every line holds.
     #[must_use]
     pub fn passes(&self) -> bool {
-        self.lines.iter().all(Line::holds)
+        self.failed().next().is_none()
+    }
+
+    /// The numbers of the lines that do not hold.
+    pub fn failed(&self) -> impl Iterator<Item = usize> {
+        self.lines.iter().enumerate().filter(|(_, line)| !line.holds()).map(|(number, _)| number)
     }
 }
 
 impl Line {
     /// It must be no more than that.
-    pub(super) fn at_most(limit: f64, what: impl Into<String>, measured: f64) -> Self {
-        Self { what: what.into(), measured, limit, is_least: false }
+    pub(super) fn at_most(limit: f64, what: impl Into<String>, measured: impl Into<Option<f64>>) -> Self {
+        Self { what: what.into(), measured: measured.into(), limit, is_least: false }
     }
 
     /// It must be no less than that.
-    pub(super) fn at_least(limit: f64, what: impl Into<String>, measured: f64) -> Self {
-        Self { what: what.into(), measured, limit, is_least: true }
+    pub(super) fn at_least(limit: f64, what: impl Into<String>, measured: impl Into<Option<f64>>) -> Self {
+        Self { what: what.into(), measured: measured.into(), limit, is_least: true }
     }
 
-    /// Whether it is within its limit. What is no number is not.
+    /// Whether it is within its limit. What was not measured is; what is no number is not.
     #[must_use]
     pub fn holds(&self) -> bool {
-        if self.is_least { self.measured >= self.limit } else { self.measured <= self.limit }
+        let within = |measured| if self.is_least { measured >= self.limit } else { measured <= self.limit };
+        self.measured.is_none_or(within)
     }
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = if self.holds() { "ok" } else { "FAILED" };
-        let sign = if self.is_least { '≥' } else { '≤' };
-        let (measured, limit) = (short(self.measured), short(self.limit));
+        let (verdict, measured) = match self.measured {
+            None => ("-", "unmeasured".to_owned()),
+            Some(measured) => (if self.holds() { "ok" } else { "FAILED" }, short(measured)),
+        };
+        let (sign, limit) = (if self.is_least { '≥' } else { '≤' }, short(self.limit));
         write!(f, "{verdict:<6} {measured:>10} {sign} {limit:<10} {}", self.what)
     }
 }

@@ -67,6 +67,7 @@ enum What {
     Knock {
         slot: SlotId,
         run: u32,
+        server: u32,
         attempt: u32,
     },
     /// A connect ends; well, if the backend still lives that life.
@@ -193,7 +194,7 @@ impl Fleet {
                 let set = there.map(|(_, backend)| backend.clone()).collect();
                 self.tell(pool, Event::Backends(set));
             }
-            What::Knock { slot, run, attempt } => self.knock(pool, slot, run, attempt),
+            What::Knock { slot, run, server, attempt } => self.knock(pool, slot, run, server, attempt),
             What::Connected { slot, run, life } => self.connected(pool, slot, run, life),
             What::Checked { slot, run } => {
                 if self.pools[pool].end(slot, run) {
@@ -231,14 +232,14 @@ impl Fleet {
         }
     }
 
-    fn knock(&mut self, pool: usize, slot: SlotId, run: u32, attempt: u32) {
-        let berth = *self.pools[pool].berth(slot);
-        let given_up = berth.run != run;
+    fn knock(&mut self, pool: usize, slot: SlotId, run: u32, to: u32, attempt: u32) {
+        // Its slot may have begun something else by now, with another backend.
+        let given_up = self.pools[pool].berth(slot).run != run;
         // A packet under way arrives all the same, and takes what room there is; but it is not sent again.
         if given_up && attempt > 0 {
             return;
         }
-        let server = &mut self.servers[berth.server as usize];
+        let server = &mut self.servers[to as usize];
         match server.welcome(self.now) {
             Welcome::Accepted(at) => {
                 let life = server.life();
@@ -250,7 +251,11 @@ impl Fleet {
             Welcome::Lost => {}
             Welcome::Dropped => {
                 let after = AGAIN.saturating_mul(1 << attempt.min(16));
-                self.push(pool, self.now.after(after), What::Knock { slot, run, attempt: attempt + 1 });
+                self.push(
+                    pool,
+                    self.now.after(after),
+                    What::Knock { slot, run, server: to, attempt: attempt + 1 },
+                );
             }
         }
     }
@@ -356,7 +361,7 @@ impl Fleet {
                 if self.ledger.watched.server == Some(server) {
                     self.ledger.watched.dialled(at, self.now);
                 }
-                self.push(at, self.now.after(WAY), What::Knock { slot, run, attempt: 0 });
+                self.push(at, self.now.after(WAY), What::Knock { slot, run, server, attempt: 0 });
             }
             Action::Check(slot) => {
                 let run = self.pools[at].begin(slot, Running::Check);
@@ -434,3 +439,25 @@ impl PartialEq for Entry {
 }
 
 impl Eq for Entry {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::{LEAST, policy};
+
+    #[test]
+    fn a_packet_of_a_former_connect_arrives_where_it_was_sent() {
+        let mut fleet = Fleet::new(Size { pools: 1, backends: 2, ..LEAST }, &policy());
+        fleet.run_for(START);
+        fleet.revive([0, 1], 1.0);
+        // The slot belongs to one backend now, and the packet was sent to the other.
+        let slot = SlotId(0);
+        let server = fleet.pools[0].berth(slot).server;
+        fleet.push(0, fleet.now, What::Knock { slot, run: 0, server: 1 - server, attempt: 0 });
+        fleet.run_for(Duration::ZERO);
+        let now = fleet.now;
+        let mut next = |server: u32| fleet.servers[server as usize].welcome(now);
+        assert_eq!(next(server), Welcome::Accepted(now));
+        assert_eq!(next(1 - server), Welcome::Accepted(now.after(Duration::from_secs(1))));
+    }
+}

@@ -1,13 +1,11 @@
 //! A small fleet in every scenario.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
 use qorb_core::record::replay;
-use qorb_tests::fleet::{Report, SCENARIOS, Size};
+use qorb_tests::fleet::{LEAST, Report, SCENARIOS, Size};
+use std::collections::BTreeSet;
 
 fn size(seed: u64) -> Size {
-    Size { pools: 20, backends: 10, span: Duration::from_secs(60 * 60), seed, onlooker: |_| {} }
+    Size { seed, ..LEAST }
 }
 
 fn assert_passes(name: &str) -> Report {

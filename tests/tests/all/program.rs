@@ -73,13 +73,14 @@ fn what_cannot_be_carried_out_ends_with_2_and_says_why() {
     let folder = folder("refused");
     fs::write(folder.join("foreign.log"), "hello\n").expect("it can be written");
     fs::write(folder.join("cut.log"), &story()[..2_000]).expect("it can be written");
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 7] = [
         (&["replay", "foreign.log"], "foreign.log: this is not a log of qorb"),
         (&["replay", "cut.log"], "get a whole copy"),
         (&["replay", "missing.log"], "missing.log: "),
         (&["replay"], "<FILE>"),
         (&["fleet", "--scenario", "nonsense"], "steady, one-dies"),
         (&["fleet", "--for", "1"], "such as 10s"),
+        (&["fleet", "--for", "0s"], "it must be some time"),
     ];
     for (arguments, reason) in cases {
         let ended = sim(&folder, arguments);
@@ -102,12 +103,13 @@ fn a_fleet_is_a_table_and_a_chart() {
 #[test]
 fn a_fleet_that_fails_a_line_ends_with_1_and_leaves_a_log_that_replays() {
     let folder = folder("fails");
-    // One pool is connected to both of two backends, and so every pair there is.
-    let arguments = ["fleet", "--pools", "1", "--backends", "2", "--for", "10s", "--scenario", "steady"];
-    let ended = sim(&folder, &arguments);
+    // Two backends that accept eight connections in forty seconds do not have them in thirty.
+    let arguments = "fleet --scenario all-die --pools 1 --backends 2 --for 3600s --seed 1";
+    let ended = sim(&folder, &arguments.split(' ').collect::<Vec<_>>());
     assert_eq!(ended.code, Some(1), "{}", ended.out);
-    assert!(ended.out.contains("FAILED") && ended.out.contains("fleet-steady.log"), "{}", ended.out);
-    assert_eq!(sim(&folder, &["replay", "fleet-steady.log"]).code, Some(0));
+    assert!(ended.out.contains("FAILED") && ended.out.contains("fleet-all-die.log"), "{}", ended.out);
+    assert!(ended.out.contains(&format!("\n  sim {arguments}\n")), "{}", ended.out);
+    assert_eq!(sim(&folder, &["replay", "fleet-all-die.log"]).code, Some(0));
 }
 
 #[test]

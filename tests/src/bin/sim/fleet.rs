@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use qorb_examples::options::{duration, say};
+use qorb_examples::options::{positive, say};
 use qorb_tests::fleet::{Glance, Report, SCENARIOS, Scenario, Size};
 use serde_json::json;
 
@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..=60_000))]
     backends: u32,
     /// How much virtual time a scenario without a length of its own takes: 10m, 1h
-    #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = duration)]
+    #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = positive)]
     span: Duration,
     /// Which scenario, or all of them
     #[arg(long, value_name = "NAME", default_value = "all", value_parser = scenarios)]
@@ -72,12 +72,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
         progress::clear();
         tell(scenario, &report, start.elapsed())?;
         events += report.events;
-        failed += report.lines.iter().filter(|line| !line.holds()).count();
+        failed += report.failed().count();
         if !report.passes() {
-            let path = format!("fleet-{}.log", scenario.name);
-            fs::write(&path, &report.log)?;
-            say(&format!("       what happened to the first pool is in {path}"))?;
-            logs.push(path);
+            logs.push(keep_shortest(scenario, size, report.clone())?);
         }
         if let Some(folder) = &arguments.out {
             let path = folder.join(scenario.name).with_extension("svg");
@@ -96,6 +93,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
         "transcripts": logs,
     });
     Ok(Outcome { holds: failed == 0, summary })
+}
+
+/// Writes what happened to the first pool of the smallest fleet that fails like this one.
+fn keep_shortest(scenario: &Scenario, size: Size, report: Report) -> Result<String, Box<dyn Error>> {
+    let (size, report) = scenario.shrink(size, report);
+    progress::clear();
+    let path = format!("fleet-{}.log", scenario.name);
+    fs::write(&path, &report.log)?;
+    let Size { pools, backends, span, seed, .. } = size;
+    let span = match span.as_millis() {
+        millis if millis % 1_000 == 0 => format!("{}s", millis / 1_000),
+        millis => format!("{millis}ms"),
+    };
+    let fleet = format!("--pools {pools} --backends {backends} --for {span} --seed {seed}");
+    say(&format!("  the first pool of the shortest run that fails like this is in {path}; it is that of"))?;
+    say(&format!("  sim fleet --scenario {} {fleet}", scenario.name))?;
+    Ok(path)
 }
 
 fn tell(scenario: &Scenario, report: &Report, took: Duration) -> Result<(), Box<dyn Error>> {

@@ -7,7 +7,7 @@ use qorb_core::pool::Policy;
 use super::super::report::{Line, Report};
 use super::super::world::Fleet;
 use super::super::{Load, Size, policy};
-use super::{USUAL, fair, settled};
+use super::{USUAL, settled, spread_line};
 
 /// How often a fleet is looked at.
 const LOOKS: u32 = 20;
@@ -24,12 +24,14 @@ pub(super) fn steady(size: Size) -> Report {
         pairs = pairs.max(fleet.pairs());
     }
     let ledger = &fleet.ledger;
+    // Few backends a pool may well reach all of.
+    let measured = (size.backends > policy().max_slots).then_some(pairs as f64);
     let lines = vec![
-        Line::at_most(fair(&fleet), "connections of the fullest backend, by the mean", imbalance),
+        spread_line(&fleet, "connections of the fullest backend, by the mean", imbalance),
         Line::at_most(
             (size.pools * size.backends - 1) as f64,
             "pairs of pool and backend connected: never all",
-            pairs as f64,
+            measured,
         ),
         Line::at_most(0.0, "claims denied or broken", (ledger.denied + ledger.broken) as f64),
         Line::at_least(1.0, "claims served", ledger.served as f64),
@@ -55,7 +57,7 @@ pub(super) fn quiet(size: Size) -> Report {
             "events for each connection and health interval: a check, its end, a late timer",
             events,
         ),
-        Line::at_most(fair(&fleet), "connections of the fullest backend, by the mean", fleet.imbalance()),
+        spread_line(&fleet, "connections of the fullest backend, by the mean", fleet.imbalance()),
     ];
     fleet.report("quiet", lines)
 }
@@ -98,7 +100,7 @@ pub(super) fn overload(size: Size) -> Report {
             after.longest_wait.as_secs_f64(),
         ),
         Line::at_most(0.0, "connections closed meanwhile", (after.closed - before.closed) as f64),
-        Line::at_most(fair(&fleet), "connections of the fullest backend, by the mean", imbalance),
+        spread_line(&fleet, "connections of the fullest backend, by the mean", imbalance),
         Line::at_most(0.0, "claims that wait two minutes after it is over", f64::from(waiting)),
     ];
     fleet.report("overload", lines)

@@ -10,13 +10,16 @@ mod trouble;
 
 use std::time::Duration;
 
+use super::report::Line;
 use super::world::Fleet;
-use super::{Load, Report, Size, policy};
+use super::{LEAST, Load, Report, Size, policy};
 
 /// The most that the fullest of 200 backends may have, by what an average one has, where that is 40 or more.
 const IMBALANCE: f64 = 1.55;
 /// So many standard deviations are that; where connections are few, chance weighs more.
 const DEVIATIONS: f64 = 3.48;
+/// Below so many connections of an average backend, chance says nothing of that kind.
+const FEW: f64 = 10.0;
 /// A caller a second in each pool, who does not stay long.
 const USUAL: Load =
     Load::Open { gap: Duration::from_secs(1), hold: Duration::from_millis(20), cancelling: 0 };
@@ -29,36 +32,81 @@ pub struct Scenario {
     /// What happens in it.
     pub about: &'static str,
     run: fn(Size) -> Report,
+    heeds: Heeds,
+}
+
+/// What of a size makes a difference.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Heeds {
+    All,
+    /// It has a length of its own.
+    PoolsAndBackends,
+    /// And so many backends and pools at most.
+    Few,
 }
 
 /// All of them.
 pub const SCENARIOS: [Scenario; 10] = [
-    Scenario { name: "steady", about: "a caller a second in each pool", run: calm::steady },
+    Scenario {
+        name: "steady",
+        about: "a caller a second in each pool",
+        run: calm::steady,
+        heeds: Heeds::All,
+    },
     Scenario {
         name: "one-dies",
         about: "one backend dies for five minutes and returns",
         run: trouble::one_dies,
+        heeds: Heeds::PoolsAndBackends,
     },
-    Scenario { name: "half-die", about: "every other backend dies and returns", run: trouble::half_die },
+    Scenario {
+        name: "half-die",
+        about: "every other backend dies and returns",
+        run: trouble::half_die,
+        heeds: Heeds::PoolsAndBackends,
+    },
     Scenario {
         name: "all-die",
         about: "all are gone for ten minutes and accept slowly then",
         run: trouble::all_die,
+        heeds: Heeds::PoolsAndBackends,
     },
-    Scenario { name: "rolling", about: "all are restarted, one after the other", run: trouble::rolling },
-    Scenario { name: "one-of-n", about: "one healthy backend among 1 to 63 dead ones", run: alone::one_of_n },
-    Scenario { name: "quiet", about: "nobody calls for 24 hours", run: calm::quiet },
+    Scenario {
+        name: "rolling",
+        about: "all are restarted, one after the other",
+        run: trouble::rolling,
+        heeds: Heeds::All,
+    },
+    Scenario {
+        name: "one-of-n",
+        about: "one healthy backend among 1 to 63 dead ones",
+        run: alone::one_of_n,
+        heeds: Heeds::Few,
+    },
+    Scenario {
+        name: "quiet",
+        about: "nobody calls for 24 hours",
+        run: calm::quiet,
+        heeds: Heeds::PoolsAndBackends,
+    },
     Scenario {
         name: "overload",
         about: "half as many callers again as there is room for",
         run: calm::overload,
+        heeds: Heeds::All,
     },
     Scenario {
         name: "cancelling",
         about: "of callers who have to wait, three in ten walk off",
         run: calm::cancelling,
+        heeds: Heeds::All,
     },
-    Scenario { name: "flapping", about: "a backend leaves and joins every 100 ms", run: trouble::flapping },
+    Scenario {
+        name: "flapping",
+        about: "a backend leaves and joins every 100 ms",
+        run: trouble::flapping,
+        heeds: Heeds::PoolsAndBackends,
+    },
 ];
 
 impl Scenario {
@@ -71,6 +119,51 @@ impl Scenario {
     pub fn run(&self, size: Size) -> Report {
         (self.run)(size)
     }
+
+    /// The shortest log in which a line fails that fails in this report too: pools, backends and time are
+    /// halved for as long as one does, down to [`LEAST`], and the size is that of the fleet which is left.
+    ///
+    /// # Panics
+    ///
+    /// Panics where a machine does.
+    #[must_use]
+    pub fn shrink(&self, size: Size, mut report: Report) -> (Size, Report) {
+        let failed: Vec<_> = report.failed().collect();
+        let mut size = self.heeded(size);
+        while let Some(found) = self.halves(size).into_iter().find_map(|half| {
+            let shorter = self.run(half);
+            let alike = shorter.failed().any(|line| failed.contains(&line));
+            alike.then_some((half, shorter))
+        }) {
+            (size, report) = found;
+        }
+        (size, report)
+    }
+
+    /// The same without what makes no difference.
+    fn heeded(&self, size: Size) -> Size {
+        match self.heeds {
+            Heeds::All | Heeds::PoolsAndBackends => size,
+            Heeds::Few => {
+                Size { pools: size.pools.min(alone::POOLS), backends: size.backends.min(alone::MOST), ..size }
+            }
+        }
+    }
+
+    /// All that are half as large in some way which makes a difference.
+    fn halves(&self, size: Size) -> Vec<Size> {
+        let half_of = |number: usize, least: usize| (number / 2).max(least).min(number);
+        let millis = |span: Duration| usize::try_from(span.as_millis()).expect("fewer than many years");
+        let span = half_of(millis(size.span), millis(LEAST.span)) as u64;
+        let pools = Size { pools: half_of(size.pools, LEAST.pools), ..size };
+        let backends = Size { backends: half_of(size.backends, LEAST.backends), ..size };
+        let span = Size { span: Duration::from_millis(span), ..size };
+        let mut halves = Vec::new();
+        halves.extend(Some(pools).filter(|half| half.pools < size.pools));
+        halves.extend(Some(span).filter(|half| self.heeds == Heeds::All && half.span < size.span));
+        halves.extend(Some(backends).filter(|half| half.backends < size.backends));
+        halves
+    }
 }
 
 /// A fleet that has come to rest.
@@ -80,7 +173,87 @@ fn settled(size: Size) -> Fleet {
     fleet
 }
 
-/// The most that the fullest backend may have, by what an average one has.
-fn fair(fleet: &Fleet) -> f64 {
-    IMBALANCE.max(1.0 + DEVIATIONS / fleet.mean().sqrt())
+/// The imbalance of a fleet, which may be as large as chance makes it. Where connections are few, that says
+/// nothing.
+fn spread_line(fleet: &Fleet, what: &str, imbalance: f64) -> Line {
+    let mean = fleet.mean();
+    let limit = IMBALANCE.max(1.0 + DEVIATIONS / mean.sqrt());
+    Line::at_most(limit, what, (mean >= FEW).then_some(imbalance))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+
+    /// Fails wherever there are 33 pools, 25 backends and twenty minutes.
+    fn fails_when_large(size: Size) -> Report {
+        RUNS.fetch_add(1, Ordering::Relaxed);
+        let mut fleet = Fleet::new(size, &policy());
+        fleet.run_for(size.span);
+        let large = size.pools >= 33 && size.backends >= 25 && size.span >= Duration::from_secs(1_200);
+        let lines = vec![
+            Line::at_most(1.0, "never", 0.0),
+            Line::at_most(0.0, "large", f64::from(u8::from(large))),
+            Line::at_most(63.0, "as large as it gets", size.pools as f64),
+            Line::at_most(0.0, "what there is in large fleets alone", large.then_some(0.0)),
+        ];
+        fleet.report("fails_when_large", lines)
+    }
+
+    fn always_fails(size: Size) -> Report {
+        RUNS.fetch_add(1, Ordering::Relaxed);
+        Fleet::new(size, &policy()).report("always_fails", vec![Line::at_most(0.0, "never", f64::NAN)])
+    }
+
+    fn shrunk(heeds: Heeds, run: fn(Size) -> Report, size: Size) -> (Size, Report, usize) {
+        let scenario = Scenario { name: "fails", about: "so that it is shrunk", run, heeds };
+        let report = scenario.run(size);
+        RUNS.store(0, Ordering::Relaxed);
+        let (size, least) = scenario.shrink(size, report.clone());
+        assert!(least.log.len() <= report.log.len() && !least.passes());
+        (size, least, RUNS.load(Ordering::Relaxed))
+    }
+
+    fn size(pools: usize, backends: usize, secs: u64) -> Size {
+        Size { pools, backends, span: Duration::from_secs(secs), ..LEAST }
+    }
+
+    fn numbers(size: Size) -> (usize, usize, u64) {
+        (size.pools, size.backends, size.span.as_secs())
+    }
+
+    #[test]
+    fn a_failing_fleet_is_made_as_small_as_it_can_be() {
+        let (least, report, _) = shrunk(Heeds::All, fails_when_large, size(140, 100, 2_400));
+        assert_eq!(numbers(least), (35, 25, 1_200));
+        assert_eq!(report.failed().collect::<Vec<_>>(), [1]);
+        // What always fails is not made so small that it fails for its smallness, and nothing grows.
+        let at_last = numbers(LEAST);
+        assert_eq!(numbers(shrunk(Heeds::All, always_fails, size(1_000, 200, 3_600)).0), at_last);
+        let (least, _, runs) = shrunk(Heeds::All, always_fails, size(2, 3, 10));
+        assert_eq!((numbers(least), runs), ((2, 3, 10), 0));
+        // A size that makes no difference is not tried out.
+        let (least, _, runs) = shrunk(Heeds::PoolsAndBackends, always_fails, size(40, 10, 3_600));
+        assert_eq!((numbers(least), runs), ((20, 10, 3_600), 1));
+        let (least, _, runs) = shrunk(Heeds::Few, always_fails, size(1_000, 200, 3_600));
+        assert_eq!((numbers(least), runs), ((20, 10, 3_600), 3));
+    }
+
+    #[test]
+    fn what_a_fleet_is_too_small_for_is_not_measured() {
+        let unmeasured = |run: fn(Size) -> Report, pools, backends| {
+            let report = run(size(pools, backends, 10));
+            assert!(report.passes(), "{:?}", report.lines);
+            let numbered = report.lines.iter().enumerate();
+            numbered.filter(|(_, line)| line.measured.is_none()).map(|(number, _)| number).collect::<Vec<_>>()
+        };
+        assert_eq!(unmeasured(trouble::one_dies, 1, 200), [2]);
+        assert_eq!(unmeasured(trouble::half_die, 1, 200), [4, 5]);
+        assert_eq!(unmeasured(calm::steady, 1, 200), [0]);
+        assert_eq!(unmeasured(calm::steady, 5, 4), [1]);
+    }
 }

@@ -8,7 +8,7 @@ use super::super::report::{Line, Report};
 use super::super::server::Down;
 use super::super::world::Fleet;
 use super::super::{Load, Size, policy};
-use super::{USUAL, fair, settled};
+use super::{USUAL, settled, spread_line};
 
 /// How often a fleet is looked at to know its average.
 const LOOKS: u32 = 30;
@@ -45,11 +45,11 @@ pub(super) fn one_dies(size: Size) -> Report {
     let after = |at: Option<Timestamp>| at.map_or(f64::INFINITY, |at| at.since(returned).as_secs_f64());
     let mut delays: Vec<f64> = had_it.iter().map(|pool| after(watched.connected[*pool])).collect();
     delays.sort_by(f64::total_cmp);
-    let late = delays.get(delays.len() * 95 / 100).copied().unwrap_or(f64::INFINITY);
+    let late = delays.get(delays.len() * 95 / 100).copied();
     let peak = (PEAK * size.pools as f64 / 1000.0).max(COINCIDENCE);
     let lines = vec![
         rate,
-        Line::at_most(peak, "connects in 100 ms on the backend that returned", f64::from(watched.peak)),
+        Line::at_most(peak, "connects in 100 ms on the backend that returned", watched.peak as f64),
         Line::at_most(15.0, "seconds until 95 % of the pools had it back", late),
         Line::at_most(0.0, "claims denied", fleet.ledger.denied as f64),
     ];
@@ -68,8 +68,9 @@ pub(super) fn half_die(size: Size) -> Report {
     fleet.run_for(MINUTE / 2);
     let restored = fleet.connections() as f64 / (size.pools * policy().spares_wanted) as f64;
     fleet.run_for(5 * MINUTE - MINUTE / 2);
-    let imbalance = fleet.imbalance();
-    let broken = (fleet.ledger.broken - before.broken) as f64 / lost as f64;
+    let survivors =
+        spread_line(&fleet, "connections of the fullest survivor, by the mean", fleet.imbalance());
+    let broken = (lost > 0).then(|| (fleet.ledger.broken - before.broken) as f64 / lost as f64);
     let rate = rate_line(&fleet, 5 * MINUTE);
     fleet.revive(half(), ACCEPTS);
     fleet.run_for(5 * MINUTE);
@@ -78,12 +79,8 @@ pub(super) fn half_die(size: Size) -> Report {
         Line::at_most(1.1, "claims broken for each connection that was lost", broken),
         Line::at_least(1.0, "of the spares are there again after 30 s", restored),
         rate,
-        Line::at_most(fair(&fleet), "connections of the fullest survivor, by the mean", imbalance),
-        Line::at_most(
-            fair(&fleet),
-            "connections of the fullest backend at the end, by the mean",
-            fleet.imbalance(),
-        ),
+        survivors,
+        spread_line(&fleet, "connections of the fullest backend at the end, by the mean", fleet.imbalance()),
     ];
     fleet.report("half-die", lines)
 }
@@ -119,7 +116,7 @@ pub(super) fn all_die(size: Size) -> Report {
         Line::at_most(1.0, "connects that failed after the return, for each spare", failed),
         Line::at_least(0.95, "of the spares stay", least),
         Line::at_most(0.0, "claims denied once they were there", (fleet.ledger.denied - denied) as f64),
-        Line::at_most(fair(&fleet), "connections of the fullest backend, by the mean", fleet.imbalance()),
+        spread_line(&fleet, "connections of the fullest backend, by the mean", fleet.imbalance()),
     ];
     fleet.report("all-die", lines)
 }
@@ -177,11 +174,7 @@ pub(super) fn flapping(size: Size) -> Report {
         Line::at_most(0.0, "claims denied or broken", failed as f64),
         Line::at_most(1.0, "connects on it for each time that it joins, by each pool that tries", each),
         Line::at_most(4.0, "connects of a pool on others, in a minute", others),
-        Line::at_most(
-            fair(&fleet),
-            "connections of the fullest backend afterwards, by the mean",
-            fleet.imbalance(),
-        ),
+        spread_line(&fleet, "connections of the fullest backend afterwards, by the mean", fleet.imbalance()),
     ];
     fleet.report("flapping", lines)
 }
