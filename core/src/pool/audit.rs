@@ -1,6 +1,6 @@
 //! Recounts everything that is derived (C13).
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 
@@ -19,6 +19,14 @@ macro_rules! ensure {
     };
 }
 
+/// What the slots of one backend add up to.
+#[derive(Clone, Copy, Default)]
+struct Recount {
+    counts: Counts,
+    idle: usize,
+    suspect_out: u32,
+}
+
 impl PoolMachine {
     /// Compares every counter and index with a recount of the state (C13), and the limits (C7) and the
     /// queue (C6) with what they promise.
@@ -30,8 +38,10 @@ impl PoolMachine {
         self.queue.audit()?;
         let (mut wanted, mut draining) = (Counts::default(), Counts::default());
         let mut sound = 0;
+        let recounts = self.recount();
         for (id, set) in self.sets.iter() {
-            self.audit_set(BackendId(id), set)?;
+            let recount = recounts.get(&BackendId(id)).copied().unwrap_or_default();
+            self.audit_set(BackendId(id), set, recount)?;
             if set.wanted {
                 wanted.absorb(&set.counts)
             } else {
@@ -83,16 +93,22 @@ impl PoolMachine {
         Ok(())
     }
 
-    fn audit_set(&self, backend: BackendId, set: &SlotSet) -> Result<(), String> {
-        let mut counts = Counts::default();
-        let mut idle = 0;
-        let mut suspect_out = 0;
-        for (_, slot) in self.slots.iter().filter(|(_, slot)| slot.backend == backend) {
-            counts.enter(slot.state.kind());
-            idle += usize::from(matches!(slot.state, SlotState::Unclaimed { .. }));
-            let suspect = set.health.suspect && slot.suspicion == set.health.suspicion;
-            suspect_out += u32::from(suspect && slot.state.kind().carries_load());
+    /// One look at each slot, for all backends together.
+    fn recount(&self) -> BTreeMap<BackendId, Recount> {
+        let mut recounts = BTreeMap::<_, Recount>::new();
+        for (_, slot) in self.slots.iter() {
+            let of = recounts.entry(slot.backend).or_default();
+            of.counts.enter(slot.state.kind());
+            of.idle += usize::from(matches!(slot.state, SlotState::Unclaimed { .. }));
+            let health = &self.sets.at(slot.backend).health;
+            let suspect = health.suspect && slot.suspicion == health.suspicion;
+            of.suspect_out += u32::from(suspect && slot.state.kind().carries_load());
         }
+        recounts
+    }
+
+    fn audit_set(&self, backend: BackendId, set: &SlotSet, recount: Recount) -> Result<(), String> {
+        let Recount { counts, idle, suspect_out } = recount;
         ensure!(counts == set.counts, "C13: {backend:?} has {counts:?}, remembers {:?}", set.counts);
         ensure!(counts.total() <= self.max_count(), "C7: {backend:?} has {} slots", counts.total());
         ensure!(
