@@ -65,6 +65,8 @@ struct Inner {
     timers: BTreeMap<(Timestamp, u64), Waker>,
     slept: u64,
     spawned: u64,
+    polled: u64,
+    met: u64,
     gone: bool,
     net: Net,
     doors: BTreeMap<SocketAddr, Door>,
@@ -83,6 +85,8 @@ impl World {
             timers: BTreeMap::new(),
             slept: 0,
             spawned: 0,
+            polled: 0,
+            met: 0,
             gone: false,
             net: Net::default(),
             doors: BTreeMap::new(),
@@ -130,7 +134,8 @@ impl World {
                 if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
                     return output;
                 }
-            } else if !self.step() && !flag.0.load(Ordering::Relaxed) && !self.next_timer(Timestamp::NEVER) {
+            } else if !self.step() && !flag.0.load(Ordering::Relaxed) && !self.next_instant(Timestamp::NEVER)
+            {
                 panic!("the world stands still at {:?}: what it waits for never happens", self.elapsed());
             }
         }
@@ -145,7 +150,7 @@ impl World {
     pub fn pass(&self, span: Duration) {
         let until = self.sim.now().after(span);
         self.settle();
-        while self.next_timer(until) {
+        while self.next_instant(until) {
             self.settle();
         }
         self.sim.lock().now = until;
@@ -204,6 +209,18 @@ impl World {
         self.sim.lock().spawned
     }
 
+    /// How often a task was polled.
+    #[must_use]
+    pub fn polled(&self) -> u64 {
+        self.sim.lock().polled
+    }
+
+    /// How often several timers were due at the same instant.
+    #[must_use]
+    pub fn met(&self) -> u64 {
+        self.sim.lock().met
+    }
+
     /// Dice that belong to this world.
     #[must_use]
     pub fn dice(&self, purpose: u64) -> Dice {
@@ -233,6 +250,7 @@ impl World {
             let count = inner.ready.len() as u64;
             let index = inner.dice.below(count) as usize;
             let number = inner.ready.swap_remove(index);
+            inner.polled += 1;
             inner.tasks.get(&number).cloned()
         };
         if let Some(task) = task {
@@ -241,18 +259,21 @@ impl World {
         true
     }
 
-    /// Moves the clock to the next timer, if it is due by `until`, and fires it.
-    fn next_timer(&self, until: Timestamp) -> bool {
-        let waker = {
+    /// Moves the clock to the next timers, if they are due by `until`, and fires all of that instant: whom they
+    /// wake is ready together then, and the dice decide who goes first.
+    fn next_instant(&self, until: Timestamp) -> bool {
+        let wakers: Vec<_> = {
             let mut inner = self.sim.lock();
-            let due = inner.timers.first_entry().filter(|timer| timer.key().0 <= until);
-            let Some(due) = due else { return false };
-            let time = due.key().0;
-            let waker = due.remove();
+            let Some(&(time, _)) = inner.timers.keys().next().filter(|(time, _)| *time <= until) else {
+                return false;
+            };
             inner.now = inner.now.max(time);
-            waker
+            let later = inner.timers.split_off(&(time, u64::MAX));
+            let due = std::mem::replace(&mut inner.timers, later);
+            inner.met += u64::from(due.len() > 1);
+            due.into_values().collect()
         };
-        waker.wake();
+        wakers.into_iter().for_each(Waker::wake);
         true
     }
 }
@@ -274,5 +295,38 @@ struct Flag(AtomicBool);
 impl Wake for Flag {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which of two that wake at the same instant goes first.
+    fn first(seed: u64) -> u8 {
+        let world = World::new(seed);
+        let order = Arc::new(Mutex::new(Vec::new()));
+        for number in 0..2 {
+            let (order, sim) = (Arc::clone(&order), world.sim().clone());
+            world.spawn(async move {
+                sim.sleep_until(BEGINNING.after(Duration::from_secs(1))).await;
+                order.lock().expect("nobody panics").push(number);
+            });
+            // So the first timer is always set before the second one.
+            world.settle();
+        }
+        world.pass(Duration::from_secs(2));
+        assert_eq!(world.met(), 1);
+        world.finish();
+        let order = order.lock().expect("nobody panics");
+        order[0]
+    }
+
+    #[test]
+    fn the_seed_decides_who_goes_first_of_those_who_wake_together() {
+        let firsts: Vec<_> = (0..40).map(first).collect();
+        let zeros = firsts.iter().filter(|first| **first == 0).count();
+        assert!((8..=32).contains(&zeros), "{firsts:?}");
+        assert_eq!(firsts, (0..40).map(first).collect::<Vec<_>>());
     }
 }

@@ -4,7 +4,7 @@
 //! listens at any other address.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,11 +29,26 @@ pub enum Reply {
 /// What a server makes of what it receives: a datagram, or all that came on a stream so far.
 pub type Server = Box<dyn FnMut(&[u8]) -> Vec<Reply> + Send>;
 
+/// What becomes of a stream that is to be opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Welcome {
+    /// It is accepted.
+    Accepted,
+    /// It is refused.
+    Refused,
+    /// Nothing is heard of it.
+    Lost,
+}
+
+/// Who decides about each stream that is to be opened.
+pub type Porter = Box<dyn FnMut() -> Welcome + Send>;
+
 /// What is listening.
 #[derive(Default)]
 pub(super) struct Net {
     udp: BTreeMap<SocketAddr, Server>,
     tcp: BTreeMap<SocketAddr, Server>,
+    porters: BTreeMap<SocketAddr, Porter>,
     open: usize,
 }
 
@@ -52,6 +67,11 @@ impl World {
     /// Answers streams to `address`.
     pub fn serve_tcp(&self, address: SocketAddr, server: Server) {
         self.sim.lock().net.tcp.insert(address, server);
+    }
+
+    /// Decides about streams to `address`, all of which are accepted otherwise.
+    pub fn admit_tcp(&self, address: SocketAddr, porter: Porter) {
+        self.sim.lock().net.porters.insert(address, porter);
     }
 }
 
@@ -163,8 +183,15 @@ pub struct SimTcp {
 
 impl SimTcp {
     pub(super) async fn connect(sim: &Sim, to: SocketAddr) -> io::Result<Self> {
-        if !sim.lock().net.tcp.contains_key(&to) {
-            return Err(io::ErrorKind::ConnectionRefused.into());
+        let welcome = {
+            let net = &mut sim.lock().net;
+            let porter = net.porters.get_mut(&to).map_or(Welcome::Accepted, |porter| porter());
+            if net.tcp.contains_key(&to) { porter } else { Welcome::Refused }
+        };
+        match welcome {
+            Welcome::Accepted => {}
+            Welcome::Refused => return Err(io::ErrorKind::ConnectionRefused.into()),
+            Welcome::Lost => pending().await,
         }
         Ok(Self { socket: Socket::open(sim, to), sent: Vec::new(), rest: VecDeque::new() })
     }

@@ -38,7 +38,7 @@ pub struct Act {
 }
 
 /// How a method ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Then {
     /// Well.
     Pass,
@@ -104,6 +104,8 @@ struct State {
     manners: BTreeMap<(String, Method), Act>,
     once: BTreeMap<(String, Method), VecDeque<Act>>,
     calls: Vec<Call>,
+    ends: BTreeMap<(Method, Then), u64>,
+    took_time: u64,
     made: u64,
     live: BTreeMap<String, usize>,
     connecting: usize,
@@ -154,6 +156,18 @@ impl Script {
     #[must_use]
     pub fn calls(&self, method: Method) -> Vec<Call> {
         self.lock().calls.iter().filter(|call| call.method == method).cloned().collect()
+    }
+
+    /// How often a method came to this end, as far as it was polled.
+    #[must_use]
+    pub fn ends(&self, method: Method, then: Then) -> u64 {
+        self.lock().ends.get(&(method, then)).copied().unwrap_or(0)
+    }
+
+    /// How often a method was not ready when it was polled first.
+    #[must_use]
+    pub fn took_time(&self) -> u64 {
+        self.lock().took_time
     }
 
     /// How many calls of any method there were.
@@ -217,8 +231,10 @@ impl Script {
             once.or_else(|| state.manners.get(&key).copied()).unwrap_or(Act::PASS)
         };
         if !act.after.is_zero() {
+            self.lock().took_time += 1;
             self.sim.sleep(act.after).await;
         }
+        *self.lock().ends.entry((method, act.then)).or_default() += 1;
         match act.then {
             Then::Pass => Ok(()),
             Then::Fail => Err(Scripted(method)),

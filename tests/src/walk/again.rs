@@ -7,7 +7,7 @@ use qorb_core::dns::Resolver;
 use qorb_core::pool::{Action, Event, PoolMachine};
 use qorb_core::record::{ReplayError, Replayed, Witness, replay_before};
 
-use super::driver;
+use super::driver::{self, Span};
 use super::shadow::{Owed, Shadow};
 use crate::panics::message;
 
@@ -22,6 +22,8 @@ pub enum Seen {
         rule: String,
         /// The same, with the place in the log where it was seen.
         told: String,
+        /// The line of the event after which it was seen, if it is known.
+        line: Option<usize>,
     },
 }
 
@@ -39,33 +41,36 @@ pub fn again(log: &str) -> Result<Seen, ReplayError> {
     let replayed = catch_unwind(AssertUnwindSafe(|| replay_before(log, &mut onlooker)));
     match replayed {
         Ok(Ok(replayed)) => {
-            let walked = onlooker.seed.map_or(Ok(0), driver::attempt);
-            Ok(walked
-                .map_or_else(|rule| Seen::Violation { told: rule.clone(), rule }, |_| Seen::Well(replayed)))
+            let walked = onlooker.walk.map_or(Ok(()), |walk| driver::attempt(walk).map(|_| ()));
+            Ok(walked.map_or_else(|rule| violation(rule.clone(), rule, None), |_| Seen::Well(replayed)))
         }
         Ok(Err(ReplayError::Breach { line, rule })) => {
             let told = ReplayError::Breach { line, rule: rule.clone() }.to_string();
-            Ok(Seen::Violation { rule, told })
+            Ok(violation(rule, told, Some(line)))
         }
         Ok(Err(difference @ ReplayError::Differs(_))) => {
             let told = difference.to_string();
             let rule = told.lines().next().unwrap_or_default().to_owned();
-            Ok(Seen::Violation { rule, told })
+            Ok(violation(rule, told, None))
         }
         Ok(Err(error)) => Err(error),
         Err(panic) => {
             let rule = format!("panicked: {}", message(&*panic));
-            Ok(Seen::Violation { told: rule.clone(), rule })
+            Ok(violation(rule.clone(), rule, None))
         }
     }
+}
+
+fn violation(rule: String, told: String, line: Option<usize>) -> Seen {
+    Seen::Violation { rule, told, line }
 }
 
 /// The shadow, and what the remarks say.
 #[derive(Default)]
 struct Onlooker {
     shadow: Option<Shadow>,
-    /// Which world of the driver it was.
-    seed: Option<u64>,
+    /// Which walk of the driver it was.
+    walk: Option<Span>,
 }
 
 impl Witness<PoolMachine> for Onlooker {
@@ -78,7 +83,7 @@ impl Witness<PoolMachine> for Onlooker {
         if let (Some(shadow), Ok(owed)) = (&mut self.shadow, text.parse::<Owed>()) {
             shadow.calms_down(owed);
         }
-        self.seed = driver::remarked(text).or(self.seed);
+        self.walk = text.parse().ok().or(self.walk);
     }
 
     fn before(&mut self, machine: &PoolMachine, now: Timestamp, event: &Event) -> Result<(), String> {

@@ -94,6 +94,10 @@ pub(super) struct Odds {
     pub(super) idle_ticks: OneIn,
     /// A backend's priority and weight are drawn anew when the set changes.
     pub(super) revalues: OneIn,
+    /// A backend has another address when the set changes.
+    pub(super) moves: OneIn,
+    /// An operation that was aborted fails of itself before it learns of that.
+    pub(super) fails_anyway: OneIn,
 }
 
 impl Chances {
@@ -134,7 +138,10 @@ impl Chances {
 
 impl Odds {
     fn draw(dice: &mut Dice) -> Self {
-        let mut odds = |most: u64| if one_in(dice, 2) { 0 } else { 1 + log_below(dice, most) };
+        // Of dice of their own: a world without these is the same as if there were no such thing.
+        let mut rare = dice.fork(1);
+        let [moves, fails_anyway] = [5, 10].map(|most| odds(&mut rare, most));
+        let mut odds = |most| odds(dice, most);
         Self {
             panics: odds(100),
             too_late: odds(10),
@@ -153,8 +160,15 @@ impl Odds {
             alarm_lags: odds(5),
             idle_ticks: odds(50),
             revalues: odds(5),
+            moves,
+            fails_anyway,
         }
     }
+}
+
+/// One in a number up to this, or never.
+fn odds(dice: &mut Dice, most: u64) -> OneIn {
+    if one_in(dice, 2) { 0 } else { 1 + log_below(dice, most) }
 }
 
 /// A policy with its share of extremes; `Duration::MAX` is "never" and 0 is nothing at all. Intervals alone

@@ -1,22 +1,29 @@
 //! Random walks of the driver on the simulated runtime: whatever claimers, connectors, DNS servers and
 //! runtimes do, nothing leaks, everybody who is still there is answered, and no limit is broken.
 
+mod drawn;
+mod span;
+
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 use std::{env, fs, process};
 
-use qorb_core::Timestamp;
 use qorb_core::dice::Dice;
 use qorb_core::pool::{Beginning, PoolMachine};
 use qorb_core::record::Recorder;
-use qorb_driver::{Claim, Denial, DnsResolver, DnsResolverConfig, Handle, Policy, Pool};
+use qorb_core::{Backend, Timestamp};
+use qorb_driver::{Claim, Denial, DnsResolver, Handle, Policy, Pool};
 
+pub(super) use self::span::Span;
 use super::Violation;
 use super::lies::{Liar, NAMES, SERVICE};
+use super::shorten::shortest;
+use super::sights::{Sight, Sights};
 use crate::panics::contained;
-use crate::sim::announce::Announcer;
+use crate::sim::announce::{Announcer, backend};
 use crate::sim::hand::Hand;
 use crate::sim::script::{Act, Method, Script, SimPool, Then};
 use crate::sim::{Sim, World};
@@ -41,58 +48,86 @@ enum Source {
 }
 
 impl Source {
-    /// The first so many names are the backends now.
-    fn publish(&self, count: usize) {
+    /// The first so many names are the backends now; some of them have moved.
+    fn publish(&self, count: usize, moved: [bool; NAMES.len()]) {
         match self {
-            Self::Announcer(sets) => sets.publish(&NAMES[..count]),
-            Self::Dns(liar) => liar.publish(count),
+            Self::Announcer(sets) => sets.publish_set((0..count).map(|at| place(at, moved[at])).collect()),
+            Self::Dns(liar) => liar.publish(count, moved),
         }
     }
 }
 
-/// What is before the seed in a log of such a walk.
-const REMARK: &str = "the driver's walk ";
+/// The backend of this number, at either of its addresses.
+fn place(number: usize, moved: bool) -> Backend {
+    let mut backend = backend(NAMES[number]);
+    backend.address.set_port(backend.address.port() + u16::from(moved));
+    backend
+}
+
+/// What came of a walk in which nothing was wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Driven {
+    /// How often the connector was called.
+    pub calls: u64,
+    /// How often a task was polled.
+    pub events: u64,
+    /// What was met.
+    pub sights: Sights,
+}
+
+impl AddAssign for Driven {
+    fn add_assign(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.events += other.events;
+        self.sights += other.sights;
+    }
+}
+
+/// How far a walk goes.
+const STEPS: u64 = 120;
 /// More events than any walk has.
 const ALL: usize = 1 << 20;
 
-/// Walks through the driver's world of this seed, and says how often its connector was called.
+/// Walks through the driver's world of this seed.
 ///
 /// # Errors
 ///
-/// Says what did not hold, with the log of what the pool's machine was told, as long as there was a pool.
-pub fn walk_driver(seed: u64) -> Result<u64, Box<Violation>> {
-    attempt(seed).map_err(|rule| {
-        let mut log = recorded(seed);
+/// Says what did not hold in the shortest walk through it in which that is so, with the log of what the pool's
+/// machine was told, as long as there was a pool.
+pub fn walk_driver(seed: u64) -> Result<Driven, Box<Violation>> {
+    attempt(Span { seed, steps: STEPS }).map_err(|rule| {
+        let (steps, rule) = shortest(STEPS, rule, |steps| attempt(Span { seed, steps }).err());
+        let span = Span { seed, steps };
+        let mut log = told(span);
         // Before its last line, which is its end.
         let end = log.trim_end().rfind('\n').map_or(0, |before| before + 1);
-        let said = rule.lines().fold(format!("# {REMARK}{seed}\n"), |said, line| said + "# " + line + "\n");
+        let said = rule.lines().fold(format!("# {span}\n"), |said, line| said + "# " + line + "\n");
         log.insert_str(end, &said);
         Box::new(Violation { seed, rule, log })
     })
 }
 
 /// Walks once.
-pub(super) fn attempt(seed: u64) -> Result<u64, String> {
-    contained(|| Ok(Walk::new(seed).run()))
-}
-
-/// Which walk a log is from, if this remark in it says so.
-pub(super) fn remarked(text: &str) -> Option<u64> {
-    text.strip_prefix(REMARK)?.parse().ok()
+pub(super) fn attempt(span: Span) -> Result<Driven, String> {
+    contained(|| Ok(Walk::new(span).run()))
 }
 
 /// Walks through the world of this seed with a pool that remembers all that happens to it, which takes no short
 /// ways; and gives its log, to the end of the pool or of the walk.
 #[must_use]
 pub fn recorded(seed: u64) -> String {
+    told(Span { seed, steps: STEPS })
+}
+
+fn told(span: Span) -> String {
     let beginning = Beginning::New { policy: Policy::default(), dice: Dice::Fixed, at: Timestamp::EPOCH };
     let nothing = Recorder::<PoolMachine>::new(beginning).expect("the default is valid").log();
     let log = Arc::new(Mutex::new(nothing));
     // What goes wrong is known, or goes wrong only where nobody remembers.
     let _ = contained(|| {
-        let mut walk = Walk::new(seed);
+        let mut walk = Walk::new(span);
         walk.pool.record(ALL);
-        walk.scribe = Some(Scribe { seed, pool: walk.pool.clone(), log: Arc::clone(&log) });
+        walk.scribe = Some(Scribe { seed: span.seed, pool: walk.pool.clone(), log: Arc::clone(&log) });
         Ok(walk.run())
     });
     let log = log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,84 +152,124 @@ impl Drop for Scribe {
     }
 }
 
+/// A claim that is looked after by hand.
+struct Asker<'pool> {
+    hand: Hand<Claim<'pool, Script, Sim>>,
+    /// When it was looked after last.
+    looked: Option<Duration>,
+}
+
 struct Walk {
     /// Goes first where the walk breaks off.
     scribe: Option<Scribe>,
     seed: u64,
+    steps: u64,
     dice: Dice,
     world: World,
     script: Script,
     source: Source,
     pool: SimPool,
-    cap: usize,
+    policy: Policy,
     ending: Ending,
     /// How many manners out of a hundred are bad.
     trouble: u64,
+    /// How many names were published, whether some had been and were not any more, and who has moved.
+    named: usize,
+    has_left: bool,
+    moved: [bool; NAMES.len()],
     /// Claims in tasks, and how many of them were answered.
     asked: usize,
     answered: Arc<AtomicUsize>,
+    sights: Sights,
 }
 
 impl Walk {
-    fn new(seed: u64) -> Self {
+    fn new(span: Span) -> Self {
+        let Span { seed, steps } = span;
         let mut dice = Dice::Seeded(seed).fork(99);
         let world = World::new(seed);
         let script = Script::new(world.sim());
-        let policy = policy(&mut dice);
-        let cap = policy.max_slots;
+        let policy = drawn::policy(&mut dice);
+        let mut sights = Sights::default();
+        sights.meet_policy(&policy);
         let (source, pool) = if dice.below(3) == 0 {
             let liar = Liar::new(&world, dice.fork(1));
-            let config = DnsResolverConfig::default();
+            let config = drawn::config(&mut dice);
             let resolver = DnsResolver::new(SERVICE, liar.servers(), config).expect("it is sound");
-            (Source::Dns(liar), Pool::new("walk", resolver, script.clone(), policy))
+            (Source::Dns(liar), Pool::new("walk", resolver, script.clone(), policy.clone()))
         } else {
             let sets = Announcer::new();
             let resolver = sets.resolver();
-            (Source::Announcer(sets), Pool::new("walk", resolver, script.clone(), policy))
+            (Source::Announcer(sets), Pool::new("walk", resolver, script.clone(), policy.clone()))
         };
         let pool = pool.expect("it works");
         script.watch(&pool);
-        source.publish(1 + dice.below(4) as usize);
         let ending = match dice.below(16) {
             0 | 1 => Ending::RuntimeVanishes,
             2 | 3 => Ending::PoolDropped,
             4 => Ending::Terminated,
             _ => Ending::Heals,
         };
-        let trouble = dice.below(60);
-        let answered = Arc::default();
-        let scribe = None;
-        Self { scribe, seed, dice, world, script, source, pool, cap, ending, trouble, asked: 0, answered }
+        let (trouble, named) = (dice.below(60), 1 + dice.below(4) as usize);
+        let (moved, has_left) = ([false; NAMES.len()], false);
+        source.publish(named, moved);
+        let (scribe, asked, answered) = (None, 0, Arc::default());
+        Self {
+            scribe,
+            seed,
+            steps,
+            dice,
+            world,
+            script,
+            source,
+            pool,
+            policy,
+            ending,
+            trouble,
+            named,
+            has_left,
+            moved,
+            asked,
+            answered,
+            sights,
+        }
     }
 
-    fn run(mut self) -> u64 {
+    fn run(mut self) -> Driven {
         let pool = self.pool.clone();
-        let mut hands: Vec<Hand<Claim<'_, Script, Sim>>> = Vec::new();
+        let mut askers: Vec<Asker<'_>> = Vec::new();
         let mut handles: Vec<Handle<Script, Sim>> = Vec::new();
-        for step in 0..120 {
-            self.step(&pool, &mut hands, &mut handles);
-            if self.ending == Ending::RuntimeVanishes && step == 90 {
+        for step in 1..=self.steps {
+            self.step(&pool, &mut askers, &mut handles);
+            if self.ending == Ending::RuntimeVanishes && step == self.steps * 3 / 4 {
                 self.world.vanish();
             }
-            let (open, cap) = (self.script.most(), self.cap);
+            let (open, cap) = (self.script.most(), self.policy.max_slots);
             assert!(open <= cap, "seed {}, step {step}: {open} connections, {cap} are allowed", self.seed);
         }
         match self.ending {
             Ending::Heals => {
-                drop((hands, std::mem::take(&mut handles)));
+                self.sights.meet(Sight::Healed);
+                drop((askers, std::mem::take(&mut handles)));
                 self.heal();
             }
             Ending::RuntimeVanishes => {
-                drop((hands, std::mem::take(&mut handles)));
+                self.sights.meet(Sight::RuntimeGone);
+                self.world.vanish();
+                drop((askers, std::mem::take(&mut handles)));
                 let late = self.world.run_until(self.pool.claim()).expect_err("the runtime is gone");
                 assert_eq!(late.kind, Denial::Terminated, "seed {}", self.seed);
             }
-            Ending::PoolDropped => drop(hands),
+            Ending::PoolDropped => {
+                self.sights.meet(Sight::PoolDropped);
+                drop(askers);
+            }
             Ending::Terminated => {
+                self.sights.meet(Sight::Terminated);
                 self.world.run_until(self.pool.terminate());
-                let denied = hands.iter_mut().all(|hand| hand.poll().is_ready());
+                let denied = askers.iter_mut().all(|asker| asker.hand.poll().is_ready());
                 assert!(denied, "seed {}: somebody waits for a pool that has ended", self.seed);
-                drop(hands);
+                drop(askers);
             }
         }
         drop(pool);
@@ -205,54 +280,98 @@ impl Walk {
     fn step<'pool>(
         &mut self,
         pool: &'pool SimPool,
-        hands: &mut Vec<Hand<Claim<'pool, Script, Sim>>>,
+        askers: &mut Vec<Asker<'pool>>,
         handles: &mut Vec<Handle<Script, Sim>>,
     ) {
         let dice = &mut self.dice;
         match dice.below(12) {
-            0 | 1 => hands.push(Hand::new(pool.claim_within(span(dice, 3_000)))),
-            2 if !hands.is_empty() => drop(hands.swap_remove(dice.below(hands.len() as u64) as usize)),
-            3 | 4 if !hands.is_empty() => {
-                let index = dice.below(hands.len() as u64) as usize;
-                if let Poll::Ready(result) = hands[index].poll() {
-                    drop(hands.swap_remove(index));
+            0 | 1 => {
+                let claim =
+                    if dice.below(2) == 0 { pool.claim() } else { pool.claim_within(span(dice, 3_000)) };
+                askers.push(Asker { hand: Hand::new(claim), looked: None });
+            }
+            2 if !askers.is_empty() => {
+                let asker = askers.swap_remove(dice.below(askers.len() as u64) as usize);
+                self.sights.meet_if(asker.looked.is_some(), Sight::Abandoned);
+            }
+            3 | 4 if !askers.is_empty() => {
+                let index = dice.below(askers.len() as u64) as usize;
+                let (asker, now) = (&mut askers[index], self.world.elapsed());
+                let away = asker.looked.replace(now).map_or(Duration::ZERO, |looked| now - looked);
+                self.sights.meet_if(away > Duration::from_secs(1), Sight::Parked);
+                if let Poll::Ready(result) = asker.hand.poll() {
+                    drop(askers.swap_remove(index));
                     handles.extend(result);
                 }
             }
             5 | 6 if !handles.is_empty() => {
                 let handle = handles.swap_remove(dice.below(handles.len() as u64) as usize);
-                match dice.below(10) {
-                    0 => handle.discard(),
-                    1 => drop(handle.detach()),
-                    _ => drop(handle),
-                }
+                self.give_back(handle);
             }
             7 => {
                 let hold = span(dice, 200);
                 claim_in_task(&self.world, pool, &self.answered, hold);
                 self.asked += 1;
             }
-            8 => self.source.publish(dice.below(5) as usize),
-            9 | 10 => direct(&self.script, dice, self.trouble),
+            8 => self.publish(),
+            9 | 10 => self.direct(),
             _ => self.world.pass(span(dice, 2_000)),
         }
+    }
+
+    fn give_back(&mut self, mut handle: Handle<Script, Sim>) {
+        match self.dice.below(10) {
+            0 => {
+                self.sights.meet(Sight::Broken);
+                handle.discard();
+            }
+            1 => {
+                self.sights.meet(Sight::Detached);
+                drop(handle.detach());
+            }
+            // Its peer has gone, which nobody knows before somebody looks.
+            2 => {
+                self.sights.meet(Sight::Broken);
+                handle.broken = true;
+            }
+            _ => drop(handle),
+        }
+    }
+
+    /// The set changes: backends leave and join, and now and then one is elsewhere.
+    fn publish(&mut self) {
+        let named = self.dice.below(5) as usize;
+        if self.dice.below(3) == 0 {
+            let number = self.dice.below(4) as usize;
+            self.moved[number] = !self.moved[number];
+            self.sights.meet_if(number < named.min(self.named), Sight::Moved);
+        }
+        self.sights.meet_if(self.has_left && named > self.named, Sight::Flapped);
+        self.has_left |= named < self.named;
+        self.named = named;
+        self.source.publish(named, self.moved);
     }
 
     /// Once everything works again, everything works again.
     fn heal(&self) {
         let Self { seed, world, script, pool, .. } = self;
         for name in NAMES {
-            for method in [Method::Connect, Method::Check, Method::Acquire, Method::Recycle] {
+            for method in METHODS {
                 script.set(name, method, Act::PASS);
             }
         }
         if let Source::Dns(liar) = &self.source {
             liar.repent();
         }
-        self.source.publish(NAMES.len());
+        self.source.publish(NAMES.len(), self.moved);
         world.pass(Duration::from_secs(600));
-        let handle = world.run_until(pool.claim()).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-        drop(handle);
+        // Whoever may not wait is served where a connection is idle.
+        let refused = self.policy.max_waiting == 0;
+        match world.run_until(pool.claim_within(Duration::from_secs(60))) {
+            Ok(handle) => drop(handle),
+            Err(error) if refused && error.kind == Denial::TooManyWaiting => {}
+            Err(error) => panic!("seed {seed}: {error}"),
+        }
         let stats = pool.stats();
         assert_eq!((stats.waiting, stats.handles.len()), (0, 0), "seed {seed}");
         world.settle();
@@ -265,8 +384,8 @@ impl Walk {
     }
 
     /// The pool goes, perhaps while connections are out, and with it everything.
-    fn end(self, out: Vec<Handle<Script, Sim>>) -> u64 {
-        let Self { scribe, seed, world, script, source, pool, .. } = self;
+    fn end(self, out: Vec<Handle<Script, Sim>>) -> Driven {
+        let Self { scribe, seed, world, script, source, pool, mut sights, .. } = self;
         drop((scribe, pool));
         world.settle();
         drop(out);
@@ -275,45 +394,53 @@ impl Walk {
         world.pass(Duration::from_secs(60));
         assert_eq!(script.all_live(), 0, "seed {seed}: connections are left");
         assert_eq!(script.complaints(), Vec::<String>::new(), "seed {seed}");
-        if let Source::Announcer(sets) = &source {
-            assert!(!sets.is_heard(), "seed {seed}: the resolver is left");
+        match &source {
+            Source::Announcer(sets) => assert!(!sets.is_heard(), "seed {seed}: the resolver is left"),
+            Source::Dns(liar) => sights += liar.told(),
         }
+        meet_ends(&script, &mut sights);
+        sights.meet_if(world.met() > 0, Sight::SameInstant);
+        let driven = Driven { calls: script.count() as u64, events: world.polled(), sights };
         world.finish();
-        script.count() as u64
+        driven
+    }
+
+    /// Gives some method of some backend another manner.
+    fn direct(&mut self) {
+        let dice = &mut self.dice;
+        let name = NAMES[dice.below(4) as usize];
+        let method = METHODS[dice.below(4) as usize];
+        let then = match dice.below(100) {
+            roll if roll >= self.trouble => Then::Pass,
+            roll => [Then::Fail, Then::Hang, Then::Panic][roll as usize % 3],
+        };
+        let set = &self.policy.set_config;
+        let bound = if method == Method::Connect { set.connect_timeout } else { set.health_check_timeout };
+        // What may take for ever, and does, keeps its slot, as its owner wished.
+        let then = if then == Then::Hang && bound == Duration::MAX { Then::Fail } else { then };
+        let after = if dice.below(2) == 0 { Duration::ZERO } else { span(dice, 300) };
+        self.script.set(name, method, Act { after, then });
     }
 }
 
-fn policy(dice: &mut Dice) -> Policy {
-    let mut policy = Policy {
-        max_slots: 1 + dice.below(8) as usize,
-        spares_wanted: dice.below(6) as usize,
-        max_waiting: if dice.below(4) == 0 { 2 } else { 1_000 },
-        rebalance_interval: Duration::from_secs(1 + dice.below(5)),
-        ..Policy::default()
-    };
-    policy.set_config.max_count = 1 + dice.below(8) as usize;
-    policy.set_config.max_connection_backoff = Duration::from_millis(20 + dice.below(1_000));
-    policy.set_config.health_interval = Duration::from_millis(200 + dice.below(5_000));
-    policy.set_config.health_check_timeout = Duration::from_millis(50 + dice.below(500));
-    policy.set_config.connect_timeout = Duration::from_millis(50 + dice.below(2_000));
-    policy
+const METHODS: [Method; 4] = [Method::Connect, Method::Check, Method::Acquire, Method::Recycle];
+
+/// Meets all that methods came to.
+fn meet_ends(script: &Script, sights: &mut Sights) {
+    let met = |method, then| script.ends(method, then) > 0;
+    let later = [Method::Check, Method::Acquire, Method::Recycle];
+    sights.meet_if(script.took_time() > 0, Sight::Slow);
+    sights.meet_if(met(Method::Connect, Then::Fail), Sight::Refused);
+    sights.meet_if(met(Method::Connect, Then::Hang), Sight::BlackHole);
+    sights.meet_if(later.iter().any(|method| met(*method, Then::Fail)), Sight::ClosedSoon);
+    sights.meet_if(later.iter().any(|method| met(*method, Then::Hang)), Sight::HalfOpen);
+    sights.meet_if(METHODS.iter().any(|method| met(*method, Then::Panic)), Sight::Panicked);
+    sights.meet_if(met(Method::Acquire, Then::Fail), Sight::Rejected);
+    sights.meet_if(met(Method::Recycle, Then::Pass), Sight::Recycled);
 }
 
 fn span(dice: &mut Dice, most: u64) -> Duration {
     Duration::from_millis(dice.below(most + 1))
-}
-
-/// Gives some method of some backend another manner.
-fn direct(script: &Script, dice: &mut Dice, trouble: u64) {
-    let name = NAMES[dice.below(4) as usize];
-    let methods = [Method::Connect, Method::Check, Method::Acquire, Method::Recycle];
-    let method = methods[dice.below(4) as usize];
-    let then = match dice.below(100) {
-        roll if roll >= trouble => Then::Pass,
-        roll => [Then::Fail, Then::Hang, Then::Panic][roll as usize % 3],
-    };
-    let after = if dice.below(2) == 0 { Duration::ZERO } else { span(dice, 300) };
-    script.set(name, method, Act { after, then });
 }
 
 /// A well-behaved claimer: claims, holds for a while, returns.

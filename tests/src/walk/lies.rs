@@ -9,8 +9,9 @@ use hickory_proto::rr::rdata::{A, SRV};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use qorb_core::dice::Dice;
 
+use super::sights::{Sight, Sights};
 use crate::sim::World;
-use crate::sim::net::Reply;
+use crate::sim::net::{Reply, Welcome};
 
 /// What is resolved.
 pub(super) const SERVICE: &str = "_echo._tcp.test.com.";
@@ -35,15 +36,27 @@ struct State {
     lies: u64,
     /// How many of the names lead to backends.
     known: usize,
+    /// Whose hosts are in another network than in the beginning.
+    moved: [bool; NAMES.len()],
+    sights: Sights,
 }
 
 impl Liar {
     /// Servers in this world, for datagrams and streams.
     pub(super) fn new(world: &World, mut dice: Dice) -> Self {
         let lies = dice.below(80);
-        let liar = Self { state: Arc::new(Mutex::new(State { dice, lies, known: 0 })) };
+        let liar = Self {
+            state: Arc::new(Mutex::new(State {
+                dice,
+                lies,
+                known: 0,
+                moved: [false; NAMES.len()],
+                sights: Sights::default(),
+            })),
+        };
         for address in liar.servers() {
-            let (udp, tcp) = (liar.clone(), liar.clone());
+            let (udp, tcp, porter) = (liar.clone(), liar.clone(), liar.clone());
+            world.admit_tcp(address, Box::new(move || porter.state().welcome()));
             world.serve_udp(address, Box::new(move |question| udp.state().datagrams(question)));
             world.serve_tcp(address, Box::new(move |sent| tcp.state().stream(sent)));
         }
@@ -54,9 +67,15 @@ impl Liar {
         SERVERS.iter().map(|server| server.parse().expect("an address")).collect()
     }
 
-    /// The first so many names are the backends now.
-    pub(super) fn publish(&self, count: usize) {
-        self.state().known = count;
+    /// The first so many names are the backends now, the hosts of some in another network than before.
+    pub(super) fn publish(&self, count: usize, moved: [bool; NAMES.len()]) {
+        let mut state = self.state();
+        (state.known, state.moved) = (count, moved);
+    }
+
+    /// The lies told so far.
+    pub(super) fn told(&self) -> Sights {
+        self.state().sights
     }
 
     /// From now on it is the truth.
@@ -78,18 +97,33 @@ impl State {
             return vec![Reply::Bytes(after, answer)];
         }
         let much_later = after * 100;
-        match self.dice.below(6) {
-            0 => Vec::new(),
-            1 => vec![Reply::Bytes(much_later, answer)],
-            2 => vec![Reply::Bytes(after, self.garbled(&answer)), Reply::Bytes(much_later, answer)],
-            3 => vec![Reply::Bytes(after, self.garbled(&answer))],
+        let (sight, replies) = match self.dice.below(6) {
+            0 => (Sight::Lost, Vec::new()),
+            1 => (Sight::Delayed, vec![Reply::Bytes(much_later, answer)]),
+            2 => {
+                let garbled = self.garbled(&answer);
+                (Sight::Doubled, vec![Reply::Bytes(after, garbled), Reply::Bytes(much_later, answer)])
+            }
+            3 => (Sight::Hostile, vec![Reply::Bytes(after, self.garbled(&answer))]),
             4 => {
                 let mut cut = answer;
                 cut[2] |= 0x02;
-                vec![Reply::Bytes(after, cut)]
+                (Sight::Truncated, vec![Reply::Bytes(after, cut)])
             }
-            _ => vec![Reply::Broken(after, std::io::ErrorKind::ConnectionRefused)],
+            _ => (Sight::Unreachable, vec![Reply::Broken(after, std::io::ErrorKind::ConnectionRefused)]),
+        };
+        self.sights.meet(sight);
+        replies
+    }
+
+    /// Whether a stream is opened.
+    fn welcome(&mut self) -> Welcome {
+        if self.dice.below(200) >= self.lies {
+            return Welcome::Accepted;
         }
+        let refused = self.dice.below(2) == 0;
+        self.sights.meet(if refused { Sight::StreamRefused } else { Sight::StreamHung });
+        if refused { Welcome::Refused } else { Welcome::Lost }
     }
 
     /// What comes back on a stream, in pieces.
@@ -98,12 +132,15 @@ impl State {
         let mut answer = self.answer(question);
         let lie = self.dice.below(100) < self.lies;
         if lie && self.dice.below(2) == 0 {
+            self.sights.meet(Sight::StreamHostile);
             answer = self.garbled(&answer);
         }
         let mut framed = (answer.len() as u16).to_be_bytes().to_vec();
         framed.extend(answer);
         if lie {
-            framed.truncate(self.dice.below(framed.len() as u64 + 1) as usize);
+            let whole = framed.len();
+            framed.truncate(self.dice.below(whole as u64 + 1) as usize);
+            self.sights.meet_if(framed.len() < whole, Sight::StreamCut);
         }
         let piece = 1 + self.dice.below(100) as usize;
         let times = 1_u64..;
@@ -126,13 +163,16 @@ impl State {
         let codes =
             [ResponseCode::ServFail, ResponseCode::Refused, ResponseCode::NXDomain, ResponseCode::NotImp];
         if lie && self.dice.below(3) == 0 {
+            self.sights.meet(Sight::ResponseCode);
             message.metadata.response_code = codes[self.dice.below(codes.len() as u64) as usize];
             return message.to_vec().expect("it can be encoded");
         }
         let ttl = if lie { [0, 1, LONGEST][self.dice.below(3) as usize] } else { 30 };
         let name = |number: usize| Name::from_ascii(NAMES[number]).expect("a name");
         let count = if lie { self.dice.below(self.known as u64 + 1) as usize } else { self.known };
+        self.sights.meet_if(ttl == 0, Sight::ZeroTtl);
         if query.query_type() == RecordType::SRV {
+            self.sights.meet_if(count < self.known, Sight::Subset);
             for number in 0..count {
                 let target = RData::SRV(SRV::new(0, 0, 4000, name(number)));
                 message.add_answer(Record::from_rdata(query.name().clone(), ttl, target));
@@ -140,7 +180,7 @@ impl State {
         } else if query.query_type() == RecordType::A
             && let Some(number) = (0..NAMES.len()).find(|number| name(*number) == *query.name())
         {
-            let host = RData::A(A(Ipv4Addr::new(10, 0, 2, number as u8)));
+            let host = RData::A(A(Ipv4Addr::new(10, 0, 2 + u8::from(self.moved[number]), number as u8)));
             message.add_answer(Record::from_rdata(query.name().clone(), ttl, host));
         }
         message.to_vec().expect("it can be encoded")

@@ -4,7 +4,9 @@
 //! - `chances`: what is drawn for a world before it begins.
 //! - `world`: the machine, its backends, its claimers and the clock.
 //! - [`shadow`]: the contract, checked after every event on what an embedder can know.
+//! - `sights`: what was met, for a walk that meets nothing finds nothing.
 //! - `again`: [`again`], a log that happens again before a shadow.
+//! - `shorten`: a walk that goes wrong is made as short as it can be.
 //! - `driver`: [`walk_driver`], one world of the driver; `lies`: its DNS servers.
 
 mod again;
@@ -12,6 +14,8 @@ mod chances;
 mod driver;
 mod lies;
 pub mod shadow;
+mod shorten;
+mod sights;
 mod world;
 
 use std::fmt;
@@ -25,7 +29,9 @@ use qorb_core::record::Recorder;
 
 pub use self::again::{Seen, again};
 use self::chances::Chances;
-pub use self::driver::{recorded, walk_driver};
+pub use self::driver::{Driven, recorded, walk_driver};
+use self::shorten::{cut, shortest};
+pub use self::sights::{Sight, Sights};
 use self::world::{Stage, Told, World};
 use crate::panics::contained;
 
@@ -41,6 +47,8 @@ pub struct Walked {
     pub granted: u64,
     /// Claims that waited when the world calmed down, or came after that, and were served.
     pub served: u64,
+    /// What was met.
+    pub sights: Sights,
 }
 
 impl AddAssign for Walked {
@@ -48,6 +56,7 @@ impl AddAssign for Walked {
         self.events += other.events;
         self.granted += other.granted;
         self.served += other.served;
+        self.sights += other.sights;
     }
 }
 
@@ -70,41 +79,28 @@ impl fmt::Display for Violation {
 
 /// Walks through the world of this seed.
 ///
-/// The shadow checks the contract after every event. The machine is recounted too, which looks at every slot
-/// for every backend and at every claim for every other one: after every event where these are at most 40 looks,
-/// and else after every so many events as are a quarter of them. So a recount takes the same share of the
-/// time in worlds of every size. In the end the world behaves, or one backend does and the others answer
+/// The shadow checks the contract after every event, on what the event touched. Everything is recounted too, which
+/// looks at every slot, backend and claim: after every event in the smallest worlds, and after at most 200 in
+/// the others. The log of what goes wrong is recounted after every event, and ends with the one that was wrong.
+/// In the end the world behaves, or one backend does and the others answer
 /// nothing, and everybody must be served; then it is shut down, and nothing may be left.
 ///
 /// # Errors
 ///
 /// Says what did not hold, with a log as short as the world before the calm can be made.
 pub fn walk(seed: u64) -> Result<Walked, Box<Violation>> {
-    let mut rule = match attempt(seed, u64::MAX, &mut None) {
+    let rule = match attempt(seed, u64::MAX, &mut None) {
         Ok(walked) => return Ok(walked),
         Err(rule) => rule,
     };
-    // The shortest storm after which it still goes wrong, by halves.
-    let mut storm = Chances::draw(&mut world_dice(seed)).events;
-    while storm > 0
-        && let Err(sooner) = attempt(seed, storm / 2, &mut None)
-    {
-        (storm, rule) = (storm / 2, sooner);
-    }
-    Err(Box::new(violation(seed, storm, rule)))
-}
-
-fn violation(seed: u64, storm: u64, rule: String) -> Violation {
+    let storm = Chances::draw(&mut world_dice(seed)).events;
+    let (storm, rule) = shortest(storm, rule, |storm| attempt(seed, storm, &mut None).err());
     let mut told = Some(Recorder::new(beginning(seed)).expect("it began so before"));
     // It goes wrong again, which is what is to be told.
     let _ = attempt(seed, storm, &mut told);
     let log = told.map(|recorder| recorder.log()).unwrap_or_default();
-    // The log is recounted after every event, and may show sooner what is wrong.
-    let rule = match again(&log) {
-        Ok(Seen::Violation { rule, .. }) => rule,
-        Ok(Seen::Well(_)) | Err(_) => rule,
-    };
-    Violation { seed, rule, log }
+    let (log, rule) = cut(log, rule);
+    Err(Box::new(Violation { seed, rule, log }))
 }
 
 /// Walks once; the world calms down after so many events, if not before.
@@ -133,7 +129,9 @@ fn through(seed: u64, storm: u64, told: &mut Told) -> Result<Walked, String> {
     while !world.shadow.waited_enough() && world.advance()? {}
     world.audit()?;
     world.shadow.over(&world.machine)?;
-    Ok(Walked { events: world.events, granted: world.granted, served })
+    world.sights.meet_if(ends_early, Sight::EndedEarly);
+    world.sights.meet_if(!ends_early && only.is_some(), Sight::HealedForOne);
+    Ok(Walked { events: world.events, granted: world.granted, served, sights: world.sights })
 }
 
 /// A world that behaves serves everybody who waits, and some who come (C9, C11).

@@ -11,8 +11,9 @@ use qorb_core::pool::{Action, BackendId, Beginning, ClaimId, Event, Failure, Poo
 use qorb_core::record::{Recorded as _, Recorder};
 use qorb_core::{Backend, Machine, Timestamp};
 
-use super::chances::{Chances, Manner, one_in};
+use super::chances::{Chances, Manner, OneIn, one_in};
 use super::shadow::{Owed, Shadow};
+use super::sights::{Sight, Sights};
 pub(super) use claimers::{Claimer, Stage};
 
 /// The log of all that a machine was told, if anybody wants to know.
@@ -24,8 +25,11 @@ const ABORT: Duration = Duration::from_millis(5);
 const LAG: Duration = Duration::from_millis(50);
 /// Whoever is parked stays away at most so long.
 const PARKED: Duration = Duration::from_secs(5);
-/// In a world of this size everything is recounted after every event.
-const SMALL: u64 = 40;
+/// A recount looks at every slot, backend and claim. With so few of them it comes after every event, and else after
+/// as many events as there are of those, but no more than are in [`SELDOM`].
+const SMALL: u64 = 12;
+/// After so many events everything is recounted in a world of any size.
+const SELDOM: u64 = 200;
 /// What is due when nothing is: it is put off until the world calms down.
 const BLOCKED: Timestamp = Timestamp::NEVER;
 
@@ -69,6 +73,7 @@ pub(super) struct World<'told> {
     pub(super) chances: Chances,
     pub(super) events: u64,
     pub(super) granted: u64,
+    pub(super) sights: Sights,
     pub(super) claimers: Vec<Claimer>,
     /// Everything is over but for one backend, if it is not all of them that work again.
     pub(super) calm: Option<Option<u16>>,
@@ -78,6 +83,8 @@ pub(super) struct World<'told> {
     /// Each with its manner, and until when it keeps that.
     backends: Vec<(Backend, Manner, Timestamp)>,
     published: u64,
+    /// Those that left the set.
+    left: u64,
     out: Vec<Action>,
     told: &'told mut Told,
     /// After so many events everything is recounted.
@@ -91,15 +98,17 @@ impl<'told> World<'told> {
         let backends = backends.collect();
         let ticket = Ticket { arrival: 0, deadline: Timestamp::EPOCH, failures: 0 };
         let claimer = Claimer { stage: Stage::Away, ticket, number: 0, served: 0 };
-        // A recount looks at every slot for every backend, and at every claim for every other.
-        let (slots, claims) = (chances.policy.max_slots.min(256) as u64, u64::from(chances.claimers));
-        let size = u64::from(chances.backends) * slots + claims * claims;
+        let slots = chances.policy.max_slots.min(256) as u64;
+        let size = u64::from(chances.backends) + slots + u64::from(chances.claimers);
+        let mut sights = Sights::default();
+        sights.meet_policy(&chances.policy);
         let mut world = Self {
             shadow: Shadow::new(chances.policy.clone(), Timestamp::EPOCH),
             machine,
             dice,
             events: 0,
             granted: 0,
+            sights,
             claimers: vec![claimer; chances.claimers as usize],
             calm: None,
             now: Timestamp::EPOCH,
@@ -107,9 +116,10 @@ impl<'told> World<'told> {
             operations: Vec::new(),
             backends,
             published: 0,
+            left: 0,
             out: Vec::new(),
             told,
-            audit_every: if size <= SMALL { 1 } else { size / 4 },
+            audit_every: if size <= SMALL { 1 } else { size.min(SELDOM) },
             chances,
         };
         for backend in 0..world.chances.backends {
@@ -131,7 +141,7 @@ impl<'told> World<'told> {
             return Ok(false);
         }
         if deadline <= due.max(self.now) {
-            let lags = one_in(&mut self.dice, self.chances.odds.alarm_lags);
+            let lags = self.meets(Sight::LateWake, self.chances.odds.alarm_lags);
             let late = if lags { self.dice.up_to(LAG) } else { Duration::ZERO };
             self.now = self.now.max(deadline).after(late);
             if !lags || !self.may_precede_the_alarm() {
@@ -149,10 +159,16 @@ impl<'told> World<'told> {
             Due::Claimer(..) => {}
             Due::Membership => self.change_set()?,
         }
-        if one_in(&mut self.dice, self.chances.odds.idle_ticks) {
+        if self.meets(Sight::IdleTick, self.chances.odds.idle_ticks) {
             self.happen(Event::Tick)?;
         }
         Ok(true)
+    }
+
+    /// Whether something happens whose chances are these; it is counted then.
+    pub(super) fn meets(&mut self, sight: Sight, chances: OneIn) -> bool {
+        let happens = one_in(&mut self.dice, chances);
+        self.sights.meet_if(happens, sight)
     }
 
     /// Whether the next thing may be told to a machine whose deadline has come: only what is about a claim
@@ -169,7 +185,7 @@ impl<'told> World<'told> {
     pub(super) fn happen(&mut self, event: Event) -> Result<(), String> {
         self.events += 1;
         let mut clock = self.now;
-        if event != Event::Tick && one_in(&mut self.dice, self.chances.odds.clock_skews) {
+        if event != Event::Tick && self.meets(Sight::ClockWentBack, self.chances.odds.clock_skews) {
             clock = Timestamp::from_nanos(self.now.as_nanos().saturating_sub(self.dice.below(1 << 30)));
         }
         let mut out = std::mem::take(&mut self.out);
@@ -213,8 +229,13 @@ impl<'told> World<'told> {
             Action::Recycle(slot) => self.start(slot, Kind::Recycle, None),
             Action::Close(slot) => self.start(slot, Kind::Close, None),
             Action::Abort(slot) => {
-                let late = one_in(&mut self.dice, self.chances.odds.too_late);
-                let result = if late { Ok(()) } else { Err(Failure::Aborted) };
+                let result = if self.meets(Sight::TooLate, self.chances.odds.too_late) {
+                    Ok(())
+                } else if self.meets(Sight::FailedAnyway, self.chances.odds.fails_anyway) {
+                    Err(if self.dice.below(4) == 0 { Failure::Panicked } else { Failure::Error })
+                } else {
+                    Err(Failure::Aborted)
+                };
                 let after = self.dice.up_to(ABORT);
                 self.operations[slot.0 as usize].aborted = true;
                 self.ends(slot, Some(after), result);
@@ -227,7 +248,7 @@ impl<'told> World<'told> {
                     claimer.stage = Stage::Holding(slot);
                 } else {
                     claimer.stage = Stage::Seated(slot);
-                    let parked = one_in(&mut self.dice, self.chances.odds.parks);
+                    let parked = self.meets(Sight::Parked, self.chances.odds.parks);
                     let most = if parked { PARKED } else { Duration::ZERO };
                     let after = self.dice.up_to(most);
                     self.wakes(claim.0, after);
@@ -278,21 +299,29 @@ impl World<'_> {
     fn fate(&mut self, kind: Kind, manner: Manner) -> (Option<Duration>, Result<(), Failure>) {
         let latency = self.dice.up_to(self.chances.latency);
         if kind == Kind::Close {
-            let blocks = self.calm.is_none() && one_in(&mut self.dice, self.chances.odds.blocks);
+            let blocks = self.calm.is_none() && self.meets(Sight::Blocked, self.chances.odds.blocks);
             return ((!blocks).then_some(latency / 4), Ok(()));
         }
-        if self.calm.is_none() && one_in(&mut self.dice, self.chances.odds.panics) {
+        if self.calm.is_none() && self.meets(Sight::Panicked, self.chances.odds.panics) {
             return (Some(latency), Err(Failure::Panicked));
+        }
+        let accepted = kind != Kind::Connect;
+        match manner {
+            Manner::Works => {}
+            Manner::Slow => self.sights.meet(Sight::Slow),
+            Manner::Refuses => self.sights.meet(Sight::Refused),
+            Manner::BlackHole => self.sights.meet(Sight::BlackHole),
+            Manner::ClosesSoon => _ = self.sights.meet_if(accepted, Sight::ClosedSoon),
+            Manner::HalfOpen => _ = self.sights.meet_if(accepted, Sight::HalfOpen),
         }
         match manner {
             Manner::Works => (Some(latency), Ok(())),
             Manner::Slow => (Some(latency * self.chances.slowness), Ok(())),
             Manner::Refuses => (Some(latency / 8), Err(Failure::Error)),
             Manner::BlackHole => (None, Ok(())),
-            Manner::ClosesSoon if kind == Kind::Connect => (Some(latency), Ok(())),
-            Manner::ClosesSoon => (Some(latency / 8), Err(Failure::Error)),
-            Manner::HalfOpen if kind == Kind::Connect => (Some(latency), Ok(())),
-            Manner::HalfOpen => (None, Ok(())),
+            Manner::ClosesSoon if accepted => (Some(latency / 8), Err(Failure::Error)),
+            Manner::HalfOpen if accepted => (None, Ok(())),
+            Manner::ClosesSoon | Manner::HalfOpen => (Some(latency), Ok(())),
         }
     }
 
@@ -339,6 +368,7 @@ impl World<'_> {
             return Ok(());
         }
         let all = u64::MAX >> (64 - u32::from(self.chances.backends));
+        let before = self.published;
         self.published = match self.dice.below(8) {
             _ if self.published == 0 => all,
             0 => 0,
@@ -346,9 +376,17 @@ impl World<'_> {
             2 => all,
             _ => self.published ^ 1 << self.dice.below(u64::from(self.chances.backends)),
         };
-        if one_in(&mut self.dice, self.chances.odds.revalues) {
+        self.sights.meet_if(self.published & self.left != 0, Sight::Flapped);
+        self.left = (self.left | before) & !self.published;
+        if self.meets(Sight::Revalued, self.chances.odds.revalues) {
             let backend = self.dice.below(u64::from(self.chances.backends)) as u16;
             self.revalue(backend);
+        }
+        if one_in(&mut self.dice, self.chances.odds.moves) {
+            let backend = self.dice.below(u64::from(self.chances.backends)) as u16;
+            let stays = (before & self.published) >> backend & 1 == 1;
+            let moved = self.relocate(backend);
+            self.sights.meet_if(stays && moved, Sight::Moved);
         }
         let after = self.dice.up_to(self.chances.membership);
         self.due.push(Reverse((self.now.after(after), Due::Membership)));
@@ -367,6 +405,15 @@ impl World<'_> {
         let (priority, weight) = (draw(self.chances.tiers), draw(self.chances.heaviest));
         let (backend, ..) = &mut self.backends[backend as usize];
         (backend.priority, backend.weight) = (priority, weight);
+    }
+
+    /// Draws the host on which a backend is, and says whether that is another one. Its port tells it from others.
+    fn relocate(&mut self, backend: u16) -> bool {
+        let host = [127, 0, 0, 1 + self.dice.below(4) as u8].into();
+        let address = &mut self.backends[backend as usize].0.address;
+        let before = address.ip();
+        address.set_ip(host);
+        before != host
     }
 
     fn machine_ended(&self) -> bool {
@@ -391,6 +438,7 @@ impl World<'_> {
         self.chances.latency = self.chances.latency.min(shortest / 2);
         let odds = &mut self.chances.odds;
         (odds.rejects, odds.parks, odds.too_late, odds.detaches, odds.abandons) = (0, 0, 0, 0, 0);
+        odds.fails_anyway = 0;
         for (number, (_, manner, _)) in (0..).zip(&mut self.backends) {
             *manner = if only.is_none_or(|only| only == number) { Manner::Works } else { Manner::BlackHole };
         }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use qorb_tests::walk::Sight::*;
+
 use qorb_core::Timestamp;
 use qorb_core::pool::Policy;
 use qorb_tests::pool_sim::{Conduct, Manners, PoolSim};
-use qorb_tests::walk::{Seen, Walked, again, recorded, walk, walk_driver};
+use qorb_tests::walk::{Driven, Seen, Sight, Sights, Walked, again, recorded, walk, walk_driver};
 
 #[test]
 fn two_hundred_large_worlds_keep_every_rule() {
@@ -15,6 +17,17 @@ fn two_hundred_large_worlds_keep_every_rule() {
     }
     // A walk in which nothing happens would find nothing.
     assert!(sum.granted > sum.events / 50 && sum.served > 2_000, "{sum:?}");
+    // What only the driver's worlds have.
+    let elsewhere =
+        [RuntimeGone, PoolDropped, Terminated, Healed, SameInstant, ResponseCode, Truncated, Lost];
+    let lies = [Delayed, Doubled, Hostile, Unreachable, ZeroTtl, Subset];
+    let streams = [StreamCut, StreamHostile, StreamRefused, StreamHung];
+    assert_eq!(unmet(&sum.sights), [&elsewhere[..], &lies, &streams].concat());
+}
+
+/// What there is to meet and was not met.
+fn unmet(sights: &Sights) -> Vec<Sight> {
+    Sight::ALL.iter().copied().filter(|sight| sights.of(*sight) == 0).collect()
 }
 
 #[test]
@@ -32,11 +45,15 @@ fn a_seed_is_a_world() {
 
 #[test]
 fn five_hundred_worlds_of_the_driver_end_well() {
-    let mut calls = 0;
+    let mut sum = Driven::default();
     for seed in 0..500 {
-        calls += walk_driver(seed).unwrap_or_else(|violation| panic!("{violation}\n{}", violation.log));
+        sum += walk_driver(seed).unwrap_or_else(|violation| panic!("{violation}\n{}", violation.log));
     }
-    assert!(calls > 10_000, "{calls} calls of the connector");
+    assert!(sum.calls > 10_000, "{sum:?}");
+    // What is said to the machine there, the driver says as it happens.
+    let elsewhere = [TooLate, FailedAnyway, Blocked, Revalued, Hasty, Patient, Pending, Unfetched];
+    let clock = [ClockWentBack, LateWake, IdleTick, HealedForOne, EndedEarly];
+    assert_eq!(unmet(&sum.sights), [&elsewhere[..], &clock].concat());
 }
 
 #[test]
@@ -68,7 +85,7 @@ fn seen(log: &str, line: &str) -> String {
     let (told, events) = log.trim_end().rsplit_once("\nend ").expect("the last line counts the events");
     let events = events.parse::<u64>().expect("a number") + u64::from(!line.starts_with('#'));
     match again(&format!("{told}\n{line}\nend {events}\n")) {
-        Ok(Seen::Violation { rule, told }) if told.contains(&rule) => rule,
+        Ok(Seen::Violation { rule, told, .. }) if told.contains(&rule) => rule,
         Ok(Seen::Well(_)) => String::new(),
         other => panic!("{line}: {other:?}\n{log}"),
     }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use clap::Args;
 use qorb_examples::options::say;
-use qorb_tests::walk::{Violation, Walked, walk, walk_driver};
+use qorb_tests::walk::{Driven, Violation, Walked, walk, walk_driver};
 use serde_json::json;
 
 use super::{Outcome, progress};
@@ -37,12 +37,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
 }
 
 fn run_driver(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
-    let said = |calls: &u64| format!("{calls} calls of the connector");
+    let said = |sum: &Driven| format!("{} calls of the connector", sum.calls);
     let Walks { sum, walked, violation, seconds } = walks(arguments, walk_driver, said)?;
     let summary = json!({
         "seeds": walked,
-        "calls": sum,
+        "events": sum.events,
+        "calls": sum.calls,
         "seconds": seconds,
+        "events_per_second": (sum.events as f64 / seconds).round(),
         "violations": u32::from(violation.is_some()),
         "seed": violation.as_ref().map(|violation| violation.seed),
         "transcript": violation.as_ref().map(|_| &arguments.transcript),

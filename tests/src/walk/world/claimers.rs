@@ -7,6 +7,7 @@ use qorb_core::Timestamp;
 use qorb_core::pool::{ClaimId, Event, Failure, Return, SlotId, Ticket};
 
 use super::super::chances::{Manner, one_in};
+use super::super::sights::Sight;
 use super::{Due, Kind, PARKED, World};
 
 /// How far a claimer is.
@@ -55,9 +56,9 @@ impl World<'_> {
         let (claim, odds) = (ClaimId(claimer), self.chances.odds);
         match self.claimers[claimer as usize].stage {
             Stage::Away => {
-                let deadline = if one_in(&mut self.dice, odds.hasty) {
+                let deadline = if self.meets(Sight::Hasty, odds.hasty) {
                     self.now
-                } else if one_in(&mut self.dice, odds.patient) {
+                } else if self.meets(Sight::Patient, odds.patient) {
                     Timestamp::NEVER
                 } else {
                     self.now.after(self.chances.policy.claim_timeout)
@@ -83,7 +84,7 @@ impl World<'_> {
             }
             Stage::Seated(slot) => {
                 self.claimers[claimer as usize].stage = Stage::Holding(slot);
-                if one_in(&mut self.dice, odds.skips_fetch) {
+                if self.meets(Sight::Unfetched, odds.skips_fetch) {
                     self.claimers[claimer as usize].served += 1;
                     return self.give_back(claimer, slot);
                 }
@@ -102,6 +103,7 @@ impl World<'_> {
     }
 
     fn abandon(&mut self, claimer: u32) -> Result<(), String> {
+        self.sights.meet(Sight::Abandoned);
         self.goes_away(claimer);
         self.happen(Event::Cancelled(ClaimId(claimer)))
     }
@@ -113,12 +115,12 @@ impl World<'_> {
         };
         let claim = ClaimId(claimer);
         let calm = self.calm.is_some();
-        if !calm && one_in(&mut self.dice, self.chances.odds.rejects) {
+        if !calm && self.meets(Sight::Rejected, self.chances.odds.rejects) {
             self.claimers[claimer as usize].stage = Stage::Waiting;
             return self.happen(Event::AcquireFailed { slot, claim, ticket, failure: Failure::Error });
         }
         let manner = self.manner(self.operations[slot.0 as usize].backend);
-        if !calm && one_in(&mut self.dice, self.chances.odds.pends) {
+        if !calm && self.meets(Sight::Pending, self.chances.odds.pends) {
             self.claimers[claimer as usize].stage = Stage::Acquiring(slot, false);
             let (after, _) = self.fate(Kind::Check, manner);
             self.wakes(claimer, after.unwrap_or(PARKED * 100));
@@ -157,10 +159,11 @@ impl World<'_> {
         let manner = self.manner(self.operations[slot.0 as usize].backend);
         let broken = !matches!(manner, Manner::Works | Manner::Slow) && one_in(&mut self.dice, 2);
         let how = if self.calm.is_none() && (broken || one_in(&mut self.dice, odds.breaks)) {
+            self.sights.meet(Sight::Broken);
             Return::Broken
-        } else if one_in(&mut self.dice, odds.detaches) {
+        } else if self.meets(Sight::Detached, odds.detaches) {
             Return::Detached
-        } else if one_in(&mut self.dice, odds.recycles) {
+        } else if self.meets(Sight::Recycled, odds.recycles) {
             Return::Recycling
         } else {
             Return::Intact
