@@ -3,6 +3,7 @@
 // hickory-proto finds its `critical-section` provider only in a program that links one.
 use once_cell as _;
 
+mod contract;
 pub mod dns_world;
 pub mod explore;
 pub mod fleet;

@@ -1,6 +1,7 @@
 //! An honest embedder of the pool machine, free to let anything happen, that checks the contract on
 //! every edge.
 
+mod claims;
 mod model;
 mod next;
 mod rules;
@@ -14,12 +15,13 @@ use qorb_core::dice::Dice;
 use qorb_core::digest::Digest;
 use qorb_core::pool::{
     Action, BackendId, ClaimId, Event, Line, Pace, Policy, PoolMachine, Return, SetConfig, SlotId, SlotKind,
-    transcript_event,
+    Ticket, transcript_event,
 };
 use qorb_core::{Backend, Machine, Timestamp};
 
 use self::model::{ClaimModel, Place, SlotModel};
 pub use self::seen::{SOMETIMES, Seen};
+use crate::contract::most_actions;
 use crate::explore::{Progress, Report, World, explore};
 use crate::operation::Operation;
 
@@ -109,6 +111,8 @@ pub struct PoolWorld {
     published: u16,
     ended: bool,
     stopped: bool,
+    /// A claim that just came got nothing.
+    turned_away: bool,
     out: Vec<Action>,
 }
 
@@ -154,6 +158,7 @@ impl PoolWorld {
             published: 0,
             ended: false,
             stopped: false,
+            turned_away: false,
             out: Vec::new(),
         }
     }
@@ -201,10 +206,6 @@ impl PoolWorld {
         with + without.count()
     }
 
-    fn waiting(&self) -> usize {
-        self.claims.iter().filter(|claim| matches!(claim, ClaimModel::Waiting(_))).count()
-    }
-
     fn slots(&self) -> impl Iterator<Item = (SlotId, &SlotModel)> {
         (0..).map(SlotId).zip(&self.slots).filter_map(|(id, slot)| Some((id, slot.as_ref()?)))
     }
@@ -227,9 +228,8 @@ impl PoolWorld {
         }
         let kinds = self.kinds();
         let slots_before = self.slots().count();
-        let waiting_before = self.waiting();
-        let without_before =
-            waiting_before + self.claims.iter().filter(|c| matches!(c, ClaimModel::Revoked(_))).count();
+        let without_before = self.without();
+        self.turned_away = false;
         self.prepare(event, seen);
         let mut out = core::mem::take(&mut self.out);
         out.clear();
@@ -243,7 +243,7 @@ impl PoolWorld {
         ensure(!idle || actions == 0, || {
             format!("C2: something is due at {}, before {expected:?}", self.now)
         })?;
-        let bound = 2 * (slots_before + self.slots().count() + waiting_before) + 8;
+        let bound = most_actions(slots_before, self.slots().count(), without_before);
         ensure(actions <= bound, || format!("C7: {actions} actions for one event, at most {bound} allowed"))?;
         self.conclude(without_before)?;
         self.notice(seen);
@@ -254,13 +254,14 @@ impl PoolWorld {
     /// What the embedder does before it tells the machine.
     fn prepare(&mut self, event: &Event, seen: &mut Seen) {
         match *event {
-            Event::Claim { claim, .. } => {
+            Event::Claim { claim, deadline } => {
                 self.arrivals += 1;
-                self.claims[claim.0 as usize] = ClaimModel::Asking(self.arrivals);
+                let ticket = Ticket { arrival: self.arrivals, deadline, failures: 0 };
+                self.claims[claim.0 as usize] = ClaimModel::Asking(ticket);
             }
             Event::Resume(claim) => {
-                if let ClaimModel::Revoked(arrival) = self.claims[claim.0 as usize] {
-                    self.claims[claim.0 as usize] = ClaimModel::Waiting(arrival);
+                if let ClaimModel::Revoked(ticket) = self.claims[claim.0 as usize] {
+                    self.claims[claim.0 as usize] = ClaimModel::Waiting(ticket);
                 }
             }
             Event::Fetched(claim) => {
@@ -291,7 +292,8 @@ impl PoolWorld {
                 }
             }
             Event::AcquireFailed { slot, claim, ticket, .. } => {
-                self.claims[claim.0 as usize] = ClaimModel::Waiting(ticket.arrival);
+                let ticket = Ticket { failures: ticket.failures + 1, ..ticket };
+                self.claims[claim.0 as usize] = ClaimModel::Waiting(ticket);
                 self.model(slot).place = Place::Shelf;
             }
             Event::Returned(slot, Return::Detached) => {
@@ -447,7 +449,7 @@ impl World for PoolWorld {
     }
 
     fn pursue(&self, promise: usize) -> Option<Step> {
-        if self.ended || self.waiting() == 0 {
+        if self.ended || self.claims.iter().all(|claim| claim.arrival().is_none()) {
             return None;
         }
         let only = promise.checked_sub(1).map(|number| 1 << number);

@@ -31,6 +31,11 @@ impl Place {
         }
     }
 
+    /// Whether somebody or the shelf has a connection.
+    pub(super) fn is_there(self) -> bool {
+        self != Self::Away
+    }
+
     pub(super) fn is_in_hand(self) -> bool {
         matches!(self, Self::Fresh(_) | Self::Claimer | Self::Acquiring { .. })
     }
@@ -46,10 +51,10 @@ pub(super) struct SlotModel {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ClaimModel {
     Free,
-    Asking(u64),
-    Waiting(u64),
-    Granted(u64),
-    Revoked(u64),
+    Asking(Ticket),
+    Waiting(Ticket),
+    Granted(Ticket),
+    Revoked(Ticket),
     Acquiring,
 }
 
@@ -57,7 +62,7 @@ impl ClaimModel {
     /// The arrival number of a claim that the machine knows, but for one in `on_acquire`.
     pub(super) fn arrival(self) -> Option<u64> {
         match self {
-            Self::Waiting(arrival) | Self::Granted(arrival) | Self::Revoked(arrival) => Some(arrival),
+            Self::Waiting(ticket) | Self::Granted(ticket) | Self::Revoked(ticket) => Some(ticket.arrival),
             Self::Free | Self::Asking(_) | Self::Acquiring => None,
         }
     }

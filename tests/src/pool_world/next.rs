@@ -104,8 +104,11 @@ impl PoolWorld {
     /// nothing is left to end does time pass.
     pub(super) fn behaving(&self, only: Option<u16>) -> Event {
         for (claim, model) in (0..).map(ClaimId).zip(&self.claims) {
-            if matches!(model, ClaimModel::Granted(_)) {
-                return Event::Fetched(claim);
+            match model {
+                ClaimModel::Granted(_) => return Event::Fetched(claim),
+                ClaimModel::Revoked(_) => return Event::Resume(claim),
+                ClaimModel::Free | ClaimModel::Asking(_) | ClaimModel::Waiting(_) | ClaimModel::Acquiring => {
+                }
             }
         }
         for (slot, model) in self.slots() {

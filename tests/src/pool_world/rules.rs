@@ -1,7 +1,7 @@
 //! The contract, checked on what the machine asks for and on the state it leaves.
 
 use qorb_core::Machine;
-use qorb_core::pool::{Action, BackendId, ClaimId, Denial, Event, SlotId, SlotKind, Ticket};
+use qorb_core::pool::{Action, BackendId, Event, SlotId, SlotKind};
 
 use super::{ClaimModel, Place, PoolWorld, Seen, SlotModel, ensure};
 use crate::operation::Operation;
@@ -41,16 +41,7 @@ impl PoolWorld {
             }
             Action::Grant { claim, slot, ticket } => self.perform_grant(claim, slot, ticket, event, seen),
             Action::Revoke(claim, slot) => self.perform_revoke(claim, slot, seen),
-            Action::Deny(claim, denial) => {
-                if denial == Denial::TooManyWaiting {
-                    seen.see("a claim is denied for too many waiting");
-                } else if denial == Denial::AcquireFailed {
-                    seen.see("a claim is denied for on_acquire");
-                } else if denial == Denial::Terminated && *event == Event::ShutDown {
-                    seen.see("shutdown denies a waiting claim");
-                }
-                self.perform_deny(claim)
-            }
+            Action::Deny(claim, denial) => self.perform_deny(claim, denial, event, seen),
             Action::Stopped => {
                 ensure(self.ended && !self.stopped, || "C10: stopped twice or unasked".to_owned())?;
                 self.stopped = true;
@@ -109,107 +100,9 @@ impl PoolWorld {
         Ok(())
     }
 
-    pub(super) fn perform_grant(
-        &mut self,
-        claim: ClaimId,
-        slot: SlotId,
-        ticket: Ticket,
-        event: &Event,
-        seen: &mut Seen,
-    ) -> Result<(), String> {
-        ensure(!self.ended, || "C10: a grant after the end".to_owned())?;
-        let at_once = *event == Event::Claim { claim, deadline: ticket.deadline };
-        let (ClaimModel::Waiting(arrival) | ClaimModel::Asking(arrival)) = self.claims[claim.0 as usize]
-        else {
-            return Err(format!("C5: {claim:?} is granted but {:?}", self.claims[claim.0 as usize]));
-        };
-        ensure(ticket.arrival == arrival, || format!("C12: {claim:?} lost its place in the order"))?;
-        let overtakes =
-            |other: &ClaimModel| matches!(other, ClaimModel::Waiting(before) if *before < arrival);
-        ensure(!self.claims.iter().any(overtakes), || {
-            format!("C12: {claim:?} overtakes somebody who waits")
-        })?;
-        let backend = self.slots[slot.0 as usize].ok_or("C5: a slot is granted that does not exist")?.backend;
-        let wanted = self.wanted(backend);
-        if self.machine.census().any(|of| of.backend.priority < self.machine.backend(backend).priority) {
-            seen.see("a claim is granted by a tier behind the first");
-        }
-        let model = self.model(slot);
-        ensure(model.running.is_none() && model.place == Place::Shelf && wanted, || {
-            format!("C5: {slot:?} is granted but not at rest on a wanted backend: {model:?}")
-        })?;
-        if at_once {
-            model.place = Place::Fresh(ticket);
-            self.claims[claim.0 as usize] = ClaimModel::Free;
-            seen.see("a claim is granted at once");
-        } else {
-            model.place = Place::Seat(claim, ticket);
-            self.claims[claim.0 as usize] = ClaimModel::Granted(arrival);
-            seen.see("a claim is granted after waiting");
-            if matches!(event, Event::Resume(_)) {
-                seen.see("a revoked claim resumes and is granted");
-            }
-            let failed = self.machine.census().any(|view| view.failures > 0);
-            if failed {
-                seen.see("a claim is granted after a connect failed");
-            }
-        }
-        Ok(())
-    }
-
-    fn perform_revoke(&mut self, claim: ClaimId, slot: SlotId, seen: &mut Seen) -> Result<(), String> {
-        let place = self.model(slot).place;
-        if let Place::Acquiring { claim: of, ticket, told: false, denied: false } = place
-            && of == claim
-        {
-            seen.see("on_acquire is told to give up");
-            self.model(slot).place = Place::Acquiring { claim, ticket, told: true, denied: false };
-            return Ok(());
-        }
-        ensure(matches!(place, Place::Seat(of, _) if of == claim), || {
-            format!("C5: {claim:?} loses {slot:?}, which is {place:?}")
-        })?;
-        seen.see("a grant is revoked");
-        self.model(slot).place = Place::Shelf;
-        if let ClaimModel::Granted(arrival) = self.claims[claim.0 as usize] {
-            self.claims[claim.0 as usize] = ClaimModel::Revoked(arrival);
-        }
-        Ok(())
-    }
-
-    fn perform_deny(&mut self, claim: ClaimId) -> Result<(), String> {
-        match self.claims[claim.0 as usize] {
-            ClaimModel::Asking(_) | ClaimModel::Waiting(_) => {}
-            // Only the end, or its own return after its deadline, denies a claim that does not queue.
-            ClaimModel::Revoked(_) => {
-                ensure(self.ended, || format!("C5: {claim:?} is denied without waiting"))?;
-            }
-            ClaimModel::Acquiring if self.ended => {
-                for slot in self.slots.iter_mut().flatten() {
-                    if let Place::Acquiring { claim: of, ticket, told, denied: false } = slot.place
-                        && of == claim
-                    {
-                        slot.place = Place::Acquiring { claim, ticket, told, denied: true };
-                    }
-                }
-            }
-            other @ (ClaimModel::Free | ClaimModel::Granted(_) | ClaimModel::Acquiring) => {
-                return Err(format!("C5: {claim:?} is denied but {other:?}"));
-            }
-        }
-        self.claims[claim.0 as usize] = ClaimModel::Free;
-        Ok(())
-    }
-
     /// What has to be true once all actions are carried out.
     pub(super) fn conclude(&mut self, without_before: usize) -> Result<(), String> {
-        for index in 0..self.claims.len() {
-            if let ClaimModel::Asking(arrival) = self.claims[index] {
-                let most = self.machine.policy().max_waiting;
-                ensure(without_before < most, || format!("C7: a claim queues behind {without_before}"))?;
-                self.claims[index] = ClaimModel::Waiting(arrival);
-            }
-        }
+        self.conclude_claims(without_before)?;
         for (slot, model) in self.slots() {
             let kind = self.machine.slot_kind(slot);
             let kind = kind.ok_or_else(|| format!("C3: {slot:?} is forgotten with {model:?}"))?;
@@ -240,23 +133,34 @@ impl PoolWorld {
         }
         self.machine.audit()?;
         if self.ended {
-            let without = self.claims.iter().any(|claim| *claim != ClaimModel::Free);
-            ensure(!without, || format!("C10: somebody is left waiting: {:?}", self.claims))?;
-            let working =
-                self.slots.iter().flatten().any(|slot| {
-                    slot.running.is_some() || matches!(slot.place, Place::Shelf | Place::Seat(..))
-                });
-            ensure(working || self.stopped, || "C10: nothing is left to do, but no stop".to_owned())?;
-        } else if self.waiting() > 0 {
+            return self.check_end();
+        }
+        if self.waiting() > 0 || self.turned_away {
             let mut views = self.machine.census();
             let sound =
                 self.machine.census().any(|view| view.in_set && !view.suspect && view.counts.connected() > 0);
             let idle = views.find(|view| {
-                view.in_set && (!view.suspect || !sound) && view.counts.of(SlotKind::Unclaimed) > 0
+                let offered = !view.suspect || !sound || view.counts.load() == 0;
+                view.in_set && offered && view.counts.of(SlotKind::Unclaimed) > 0
             });
-            ensure(idle.is_none(), || format!("C6: somebody waits beside {idle:?}"))?;
+            ensure(idle.is_none(), || format!("C6: somebody gets nothing beside {idle:?}"))?;
         }
         Ok(())
+    }
+
+    /// Once it has ended, what nobody holds is on its way out, and the end is told when all of that is gone.
+    fn check_end(&self) -> Result<(), String> {
+        let without = self.claims.iter().any(|claim| *claim != ClaimModel::Free);
+        ensure(!without, || format!("C10: somebody is left waiting: {:?}", self.claims))?;
+        for (slot, model) in self.slots() {
+            let leaves = match model.running {
+                None => model.place.is_in_hand(),
+                Some((operation, aborted)) => aborted || operation == Operation::Close,
+            };
+            ensure(leaves, || format!("C10: {slot:?} stays after the end: {model:?}"))?;
+        }
+        let working = self.slots.iter().flatten().any(|slot| slot.running.is_some());
+        ensure(working || self.stopped, || "C10: nothing is left to do, but no stop".to_owned())
     }
 
     pub(super) fn notice(&self, seen: &mut Seen) {

@@ -15,6 +15,10 @@ pub const SOMETIMES: &[&str] = &[
     "a grant is revoked",
     "a revoked claim resumes and is granted",
     "on_acquire is told to give up",
+    "a claim is denied for want of backends",
+    "a claim is denied for want of a connection",
+    "a claim is denied for others that use all",
+    "a claim is denied while a connection is checked",
     "a claim is denied for too many waiting",
     "a claim is denied for on_acquire",
     "a probe succeeds",
@@ -28,6 +32,7 @@ pub const SOMETIMES: &[&str] = &[
     "a claim is granted by a tier behind the first",
     "a tier that is closed gives up a connection",
     "shutdown denies a waiting claim",
+    "a claim comes after the end",
     "the pool stops with a handle out",
     "a suspect is passed over",
 ];

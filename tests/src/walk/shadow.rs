@@ -1,6 +1,7 @@
 //! What an embedder can know of a pool machine from its events and actions alone, and the contract
 //! checked on that.
 
+mod claims;
 mod model;
 mod owed;
 mod state;
@@ -12,6 +13,7 @@ use qorb_core::{Backend, Machine, Timestamp};
 
 use self::model::{BackendModel, ClaimModel, Place, SlotModel};
 pub use self::owed::Owed;
+use crate::contract::{Supply, most_actions};
 use crate::operation::Operation;
 
 /// The shadow of a pool machine: told every event before the machine, and every action after it.
@@ -24,6 +26,8 @@ pub struct Shadow {
     backends: Vec<BackendModel>,
     /// The arrival numbers of the claims that wait.
     waiting: BTreeSet<u64>,
+    /// When they give up.
+    deadlines: BTreeSet<(Timestamp, u64)>,
     revoked: usize,
     acquiring: usize,
     granted: usize,
@@ -38,6 +42,8 @@ pub struct Shadow {
     /// The set of the event under way.
     published: Option<Vec<Backend>>,
     asking: Option<ClaimId>,
+    /// The claim whose `on_acquire` failed in the event under way.
+    failing: Option<ClaimId>,
     /// The slot whose operation the event under way ends: it may be aborted in the same moment.
     ending: Option<SlotId>,
     /// Slots that the event under way concerns.
@@ -48,6 +54,10 @@ pub struct Shadow {
     is_tick: bool,
     slots_before: usize,
     without_before: usize,
+    /// What there was for claims before the event under way, if a claim's time may be up by then.
+    supply_before: Option<Supply>,
+    /// A claim that just came got nothing.
+    turned_away: bool,
     owed: Option<Owed>,
     /// Events since then.
     calm_for: u64,
@@ -66,6 +76,7 @@ impl Shadow {
             claims: Vec::new(),
             backends: Vec::new(),
             waiting: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
             revoked: 0,
             acquiring: 0,
             granted: 0,
@@ -77,12 +88,15 @@ impl Shadow {
             is_ending: false,
             published: None,
             asking: None,
+            failing: None,
             ending: None,
             touched: Vec::new(),
             is_due: false,
             is_tick: false,
             slots_before: 0,
             without_before: 0,
+            supply_before: None,
+            turned_away: false,
             owed: None,
             calm_for: 0,
             endless: BTreeSet::new(),
@@ -134,18 +148,23 @@ impl Shadow {
         self.is_tick = *event == Event::Tick;
         self.slots_before = self.total;
         self.without_before = self.without();
+        self.turned_away = false;
+        // One that resumes is answered after all timers, by what there is then.
+        let resumes = matches!(event, Event::Resume(_));
+        self.supply_before = (self.is_due && !resumes).then(|| self.supply());
         match *event {
             Event::Claim { claim, deadline } => {
                 self.arrivals += 1;
-                self.is_owed(claim, deadline);
                 self.asking = Some(claim);
-                self.becomes(claim, ClaimModel::Asking(self.arrivals));
+                let ticket = Ticket { arrival: self.arrivals, deadline, failures: 0 };
+                self.becomes(claim, ClaimModel::Asking(ticket));
+                self.is_owed(claim);
             }
             Event::Resume(claim) => {
-                let ClaimModel::Revoked(arrival) = self.claim(claim) else {
+                let ClaimModel::Revoked(ticket) = self.claim(claim) else {
                     return Err(format!("embedder: {claim:?} resumes without having been revoked"));
                 };
-                self.becomes(claim, ClaimModel::Waiting(arrival));
+                self.becomes(claim, ClaimModel::Waiting(ticket));
             }
             Event::Fetched(claim) => {
                 self.leaves_seat(claim, Place::Claimer);
@@ -166,7 +185,9 @@ impl Shadow {
                 self.place(slot, Place::Claimer);
             }
             Event::AcquireFailed { slot, claim, ticket, .. } => {
-                self.becomes(claim, ClaimModel::Waiting(ticket.arrival));
+                let ticket = Ticket { failures: ticket.failures + 1, ..ticket };
+                self.becomes(claim, ClaimModel::Waiting(ticket));
+                self.failing = Some(claim);
                 self.place(slot, Place::Shelf);
             }
             Event::Returned(slot, how) => self.before_return(slot, how),
@@ -209,7 +230,7 @@ impl Shadow {
             }
             Action::Grant { claim, slot, ticket } => self.grant(claim, slot, ticket),
             Action::Revoke(claim, slot) => self.revoke(claim, slot),
-            Action::Deny(claim, _) => self.deny(claim),
+            Action::Deny(claim, denial) => self.deny(claim, denial),
             Action::Stopped => {
                 ensure(self.ended && !self.stopped, || "C10: stopped twice or unasked".to_owned())?;
                 self.stopped = true;
@@ -234,16 +255,9 @@ impl Shadow {
         ensure(self.is_due || !self.is_tick || count == 0, || {
             format!("C2: {count} actions though nothing was due")
         })?;
-        let bound = 2 * (self.slots_before + self.total + self.without_before) + 8;
+        let bound = most_actions(self.slots_before, self.total, self.without_before);
         ensure(count <= bound, || format!("C7: {count} actions for one event, at most {bound} allowed"))?;
-        if let Some(claim) = self.asking.take()
-            && let ClaimModel::Asking(arrival) = self.claim(claim)
-        {
-            // Those whose time was up had left by then.
-            let without = if self.is_due { self.without() } else { self.without_before };
-            ensure(without < self.policy.max_waiting, || format!("C7: {claim:?} queues behind {without}"))?;
-            self.becomes(claim, ClaimModel::Waiting(arrival));
-        }
+        self.conclude_claims()?;
         let deadline = machine.deadline();
         ensure(deadline.is_none_or(|at| at > self.now), || {
             format!("C2: the deadline {deadline:?} is not later than {}", self.now)
@@ -367,81 +381,6 @@ impl Shadow {
         Ok(())
     }
 
-    fn grant(&mut self, claim: ClaimId, slot: SlotId, ticket: Ticket) -> Result<(), String> {
-        ensure(!self.ended, || "C10: a grant after the end".to_owned())?;
-        let (ClaimModel::Waiting(arrival) | ClaimModel::Asking(arrival)) = self.claim(claim) else {
-            return Err(format!("C5: {claim:?} is granted but {:?}", self.claim(claim)));
-        };
-        ensure(ticket.arrival == arrival, || format!("C12: {claim:?} lost its place in the order"))?;
-        let first = self.waiting.first().copied().unwrap_or(arrival);
-        ensure(first >= arrival, || format!("C12: {claim:?}, number {arrival}, overtakes number {first}"))?;
-        let model = *self.model(slot)?;
-        let wanted = self.backends[model.backend.0 as usize].wanted;
-        ensure(model.running.is_none() && model.place == Place::Shelf && wanted, || {
-            format!("C5: {slot:?} is granted but not at rest on a wanted backend: {model:?}")
-        })?;
-        if matches!(self.claim(claim), ClaimModel::Asking(_)) {
-            self.becomes(claim, ClaimModel::Free);
-            self.place(slot, Place::Claimer);
-        } else {
-            self.becomes(claim, ClaimModel::Granted(arrival, slot));
-            self.place(slot, Place::Seat(claim));
-        }
-        Ok(())
-    }
-
-    fn revoke(&mut self, claim: ClaimId, slot: SlotId) -> Result<(), String> {
-        let place = self.model(slot)?.place;
-        if place == (Place::Acquiring { claim, told: false, denied: false }) {
-            self.place(slot, Place::Acquiring { claim, told: true, denied: false });
-            return Ok(());
-        }
-        ensure(place == Place::Seat(claim), || format!("C5: {claim:?} loses {slot:?}, which is {place:?}"))?;
-        self.place(slot, Place::Shelf);
-        if let ClaimModel::Granted(arrival, _) = self.claim(claim) {
-            self.becomes(claim, ClaimModel::Revoked(arrival));
-        }
-        Ok(())
-    }
-
-    fn deny(&mut self, claim: ClaimId) -> Result<(), String> {
-        self.check_owed(claim)?;
-        match self.claim(claim) {
-            ClaimModel::Asking(_) | ClaimModel::Waiting(_) => {}
-            ClaimModel::Revoked(_) if self.ended => {}
-            ClaimModel::Acquiring if self.ended => {
-                for model in self.slots.iter_mut().flatten() {
-                    if let Place::Acquiring { claim: of, denied, .. } = &mut model.place
-                        && *of == claim
-                    {
-                        *denied = true;
-                    }
-                }
-            }
-            other @ (ClaimModel::Free
-            | ClaimModel::Granted(..)
-            | ClaimModel::Revoked(_)
-            | ClaimModel::Acquiring) => return Err(format!("C5: {claim:?} is denied but {other:?}")),
-        }
-        self.becomes(claim, ClaimModel::Free);
-        Ok(())
-    }
-
-    /// The claim to which this slot's connection is being acquired, if it still has its id.
-    fn acquiring_for(&self, slot: SlotId) -> Option<ClaimId> {
-        match self.slots[slot.0 as usize]?.place {
-            Place::Acquiring { claim, denied: false, .. } => Some(claim),
-            Place::Acquiring { .. } | Place::Away | Place::Shelf | Place::Seat(_) | Place::Claimer => None,
-        }
-    }
-
-    /// What this claim was granted, if anything, goes elsewhere.
-    fn leaves_seat(&mut self, claim: ClaimId, to: Place) {
-        if let ClaimModel::Granted(_, slot) = self.claim(claim) {
-            self.place(slot, to);
-        }
-    }
-
     fn place(&mut self, slot: SlotId, place: Place) {
         self.touched.push(slot);
         let Some(model) = &mut self.slots[slot.0 as usize] else { return };
@@ -457,31 +396,6 @@ impl Shadow {
     fn model(&mut self, slot: SlotId) -> Result<&mut SlotModel, String> {
         let model = self.slots.get_mut(slot.0 as usize).and_then(Option::as_mut);
         model.ok_or_else(|| format!("C3: {slot:?} does not exist"))
-    }
-
-    fn claim(&self, claim: ClaimId) -> ClaimModel {
-        self.claims.get(claim.0 as usize).copied().unwrap_or_default()
-    }
-
-    fn becomes(&mut self, claim: ClaimId, next: ClaimModel) {
-        let index = claim.0 as usize;
-        if index >= self.claims.len() {
-            self.claims.resize(index + 1, ClaimModel::Free);
-        }
-        match std::mem::replace(&mut self.claims[index], next) {
-            ClaimModel::Waiting(arrival) => _ = self.waiting.remove(&arrival),
-            ClaimModel::Revoked(_) => self.revoked -= 1,
-            ClaimModel::Acquiring => self.acquiring -= 1,
-            ClaimModel::Granted(..) => self.granted -= 1,
-            ClaimModel::Free | ClaimModel::Asking(_) => {}
-        }
-        match next {
-            ClaimModel::Waiting(arrival) => _ = self.waiting.insert(arrival),
-            ClaimModel::Revoked(_) => self.revoked += 1,
-            ClaimModel::Acquiring => self.acquiring += 1,
-            ClaimModel::Granted(..) => self.granted += 1,
-            ClaimModel::Free | ClaimModel::Asking(_) => {}
-        }
     }
 }
 

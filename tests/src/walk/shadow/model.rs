@@ -1,6 +1,6 @@
 //! What an embedder knows of its slots, claims and backends.
 
-use qorb_core::pool::{BackendId, ClaimId, SlotId, SlotKind};
+use qorb_core::pool::{BackendId, ClaimId, SlotId, SlotKind, Ticket};
 
 use crate::operation::{Operation, Running};
 
@@ -30,10 +30,10 @@ pub(super) struct SlotModel {
 pub(super) enum ClaimModel {
     #[default]
     Free,
-    Asking(u64),
-    Waiting(u64),
-    Granted(u64, SlotId),
-    Revoked(u64),
+    Asking(Ticket),
+    Waiting(Ticket),
+    Granted(Ticket, SlotId),
+    Revoked(Ticket),
     Acquiring,
 }
 

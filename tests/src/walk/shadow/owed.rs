@@ -3,9 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use qorb_core::Machine as _;
 use qorb_core::pool::{ClaimId, PoolMachine};
-use qorb_core::{Machine as _, Timestamp};
 
+use super::model::ClaimModel;
 use super::{Shadow, ensure};
 
 /// A world that has calmed down comes to its end within so many events.
@@ -53,6 +54,7 @@ impl Shadow {
     pub fn calms_down(&mut self, owed: Owed) {
         self.owed = Some(owed);
         self.calm_for = 0;
+        (0..self.claims.len() as u32).for_each(|claim| self.is_owed(ClaimId(claim)));
     }
 
     /// Whether the world has been calm for so long that nothing is owed any longer.
@@ -81,8 +83,15 @@ impl Shadow {
         }
     }
 
-    pub(super) fn is_owed(&mut self, claim: ClaimId, deadline: Timestamp) {
-        if self.owed.is_some() && deadline.is_never() {
+    /// Notes that a claim without a connection, which waits without end, is owed one.
+    pub(super) fn is_owed(&mut self, claim: ClaimId) {
+        let without = match self.claim(claim) {
+            ClaimModel::Asking(ticket) | ClaimModel::Waiting(ticket) | ClaimModel::Revoked(ticket) => {
+                Some(ticket)
+            }
+            ClaimModel::Free | ClaimModel::Granted(..) | ClaimModel::Acquiring => None,
+        };
+        if self.owed.is_some() && without.is_some_and(|ticket| ticket.deadline.is_never()) {
             self.endless.insert(claim);
         } else {
             self.endless.remove(&claim);
