@@ -10,8 +10,9 @@
 //!
 //! # The rules
 //!
-//! C1–C13 are the promises between the two sides; the explorer checks each of them on every edge
-//! of a small world, and assertion messages name them by number.
+//! C1–C13 are the promises between the two sides, and assertion messages name them by number. The explorer checks
+//! them in small worlds: C1 and C8 on one edge in 16, which it walks twice, C9 and C11 from every state, and the
+//! others on every edge.
 //!
 //! - **C1** Same machine, same events at the same times: same actions.
 //! - **C2** After `handle(now, ..)`, `deadline()` is none or later than `now`.
@@ -19,7 +20,9 @@
 //!   hint; the completion still comes.
 //! - **C4** At most one operation per slot, none on a slot that a claimer holds.
 //! - **C5** A grant goes only to a waiting claim, of a connection at rest on a wanted backend; each
-//!   time it queues, a claim gets exactly one grant or denial unless it is cancelled.
+//!   time it queues, a claim gets exactly one grant or denial unless it is cancelled. A denial comes when the
+//!   claim's time is up, its tries are used up, too many wait or the pool has ended, then and only then, and
+//!   says which.
 //! - **C6** Nobody waits beside an idle connection that may be granted.
 //! - **C7** Limits: no slot opens while slots in any state are at `max_slots` or its backend's at
 //!   `max_count`; no claim first queues while claims without a connection are at `max_waiting`; the

@@ -62,6 +62,7 @@ pub fn pool_events(bytes: &[u8]) {
         slots_of_one: one_to(4).into(),
         claims: one_to(4).into(),
         tries: one_to(3),
+        numbered: false,
     };
     let mut world = PoolWorld::new(size, Freedom::ALL);
     let (mut seen, mut steps) = (Seen::default(), Vec::new());

@@ -2,6 +2,7 @@
 //! every edge.
 
 mod claims;
+mod likeness;
 mod model;
 mod next;
 mod rules;
@@ -12,7 +13,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use qorb_core::dice::Dice;
-use qorb_core::digest::Digest;
 use qorb_core::pool::{
     Action, BackendId, ClaimId, Event, Line, Pace, Policy, PoolMachine, Return, SetConfig, SlotId, SlotKind,
     Ticket, transcript_event,
@@ -23,11 +23,10 @@ use self::model::{ClaimModel, Place, SlotModel};
 pub use self::seen::{SOMETIMES, Seen};
 use crate::contract::most_actions;
 use crate::explore::{Progress, Report, World, explore};
-use crate::operation::Operation;
 
 /// What must come about in the end: everybody behaves, or only one backend does and the others answer
 /// nothing.
-const PROMISES: [&str; 5] = ["C9", "C11", "C11", "C11", "C11"];
+const PROMISES: [&str; 6] = ["C9", "C11", "C11", "C11", "C11", "C11"];
 
 /// How large a world is.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +41,13 @@ pub struct Size {
     pub claims: usize,
     /// How often `on_acquire` may fail for one claim.
     pub tries: u8,
+    /// States are told apart that differ in the numbers of their slots alone.
+    ///
+    /// Of two timers that ring together, that of the lower number is the first, and it may be the only one
+    /// whose connection is checked. So without, a state may stand for one that behaves otherwise on a tick, and
+    /// its ticks are not compared; with it nothing is left out, and there are as many states again for two
+    /// slots, and six times as many for three.
+    pub numbered: bool,
 }
 
 /// What may happen in a world besides claims that come, are fetched, cancelled and returned, operations
@@ -60,12 +66,31 @@ pub struct Freedom {
     pub hasty: bool,
     /// Every backend is a tier of its own, and the resolver may turn their order round.
     pub tiers: bool,
+    /// The first backend moves: the resolver finds its name at another address, and back again.
+    pub moves: bool,
 }
 
 impl Freedom {
-    /// Everything may happen, to backends of one tier.
-    pub const ALL: Self =
-        Self { membership: true, acquire: true, shutdown: true, deadlines: true, hasty: true, tiers: false };
+    /// Everything may happen, to backends of one tier that stay where they are.
+    pub const ALL: Self = Self {
+        membership: true,
+        acquire: true,
+        shutdown: true,
+        deadlines: true,
+        hasty: true,
+        tiers: false,
+        moves: false,
+    };
+    /// Nothing of it happens.
+    pub const NONE: Self = Self {
+        membership: false,
+        acquire: false,
+        shutdown: false,
+        deadlines: false,
+        hasty: false,
+        tiers: false,
+        moves: false,
+    };
 }
 
 /// The step of time. Every time-out is a small multiple of it, so that deadlines take few values.
@@ -150,7 +175,7 @@ impl PoolWorld {
             machine,
             size,
             freedom,
-            backends: (0..size.backends).map(|number| backend(number, freedom.tiers)).collect(),
+            backends: backends(size.backends, freedom),
             now: Timestamp::EPOCH,
             slots: [None; MOST],
             claims: [ClaimModel::Free; MOST],
@@ -351,37 +376,11 @@ impl PoolWorld {
         if back {
             seen.see("a backend returns while its connection is held");
         }
-    }
-
-    /// What the world knows of a slot beyond what the machine does.
-    fn describe(&self, model: &SlotModel) -> u64 {
-        let operation = match model.running {
-            None => 0,
-            Some((Operation::Connect, true)) => 1,
-            // However a check or a recycle ends that was aborted, its connection is closed.
-            Some((_, true)) => 2,
-            Some((operation, false)) => 3 + operation as u64,
-        };
-        let (tag, ticket) = match model.place {
-            Place::Away => (0, None),
-            Place::Shelf => (1, None),
-            Place::Seat(..) => (2, None),
-            Place::Claimer => (3, None),
-            Place::Fresh(ticket) => (4, Some(ticket)),
-            Place::Acquiring { ticket, told, denied, .. } => {
-                (5 + u64::from(told) + 2 * u64::from(denied), Some(ticket))
-            }
-        };
-        let Some(ticket) = ticket else { return operation << 8 | tag };
-        let tickets = self.slots().filter_map(|(_, slot)| slot.place.arrival());
-        let arrivals = self.claims.iter().filter_map(|claim| claim.arrival()).chain(tickets);
-        let before = arrivals.filter(|arrival| *arrival < ticket.arrival);
-        let left = match ticket.deadline.since(self.now) {
-            _ if ticket.deadline.is_never() => 99,
-            left => left.as_secs(),
-        };
-        let patience = left << 8 | u64::from(ticket.failures);
-        patience << 32 | (before.count() as u64) << 16 | operation << 8 | tag
+        let moved = 1 | 1 << self.size.backends;
+        if (before ^ self.published) & moved == moved && self.slots().any(|(_, slot)| slot.place.is_in_hand())
+        {
+            seen.see("a backend moves while a connection is held");
+        }
     }
 
     fn model(&mut self, slot: SlotId) -> &mut SlotModel {
@@ -430,22 +429,15 @@ impl World for PoolWorld {
     }
 
     fn fingerprint(&self) -> u128 {
-        let known =
-            |slot: SlotId| self.slots[slot.0 as usize].as_ref().map_or(0, |model| self.describe(model));
-        let mut digest = Digest::EMPTY;
-        let machine = self.machine.likeness(known);
-        digest.push(machine as u64);
-        digest.push((machine >> 64) as u64);
-        digest.push(u64::from(self.published) << 2 | u64::from(self.ended) << 1 | u64::from(self.stopped));
-        digest.finish()
+        self.likeness()
     }
 
     fn is_compared(&self, step: &Step) -> bool {
-        *step != Step::Event(Event::Tick) || self.size.slots == 1
+        self.size.numbered || *step != Step::Event(Event::Tick)
     }
 
     fn promises(&self) -> &'static [&'static str] {
-        &PROMISES[..=usize::from(self.size.backends)]
+        &PROMISES[..=self.backends.len()]
     }
 
     fn pursue(&self, promise: usize) -> Option<Step> {
@@ -474,9 +466,14 @@ impl World for PoolWorld {
     }
 }
 
-fn backend(number: u16, tiers: bool) -> Backend {
-    let priority = if tiers { number } else { 0 };
-    Backend { priority, ..Backend::new(format!("b{number}"), ([127, 0, 0, 1], 1000 + number).into()) }
+/// So many backends, and the first one where it may move to.
+fn backends(count: u16, freedom: Freedom) -> Rc<[Backend]> {
+    let backend = |name: u16, port: u16| {
+        let priority = if freedom.tiers { name } else { 0 };
+        Backend { priority, ..Backend::new(format!("b{name}"), ([127, 0, 0, 1], port).into()) }
+    };
+    let moved = freedom.moves.then(|| backend(0, 2000));
+    (0..count).map(|number| backend(number, 1000 + number)).chain(moved).collect()
 }
 
 fn ensure(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {

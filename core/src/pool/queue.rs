@@ -177,6 +177,12 @@ impl Queue {
         Some((ticket, standing))
     }
 
+    /// The first number that is above those of all claims that were ever listed.
+    #[cfg(feature = "record")]
+    pub(crate) fn reach(&self) -> u32 {
+        self.entries.len() as u32
+    }
+
     /// When the first waiting claim gives up.
     pub(crate) fn deadline(&self) -> Timestamp {
         let timely = self.timely().map_or(Timestamp::NEVER, |(_, deadline)| deadline);

@@ -15,6 +15,10 @@ use crate::record::Recorded;
 use crate::record::words::Words;
 use crate::time::Timestamp;
 
+/// Claims are numbered close together: one that is so far above all before is a damaged number, for which no
+/// table has to be made.
+const STRIDE: u32 = 1 << 20;
+
 /// How a pool machine began.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,12 +90,46 @@ impl Recorded for PoolMachine {
         words.end(event)
     }
 
+    fn admits(&self, event: &Event) -> Result<(), String> {
+        let (slot, claim) = named(event);
+        if let Some(slot) = slot.filter(|slot| self.slot_kind(*slot).is_none()) {
+            return Err(format!("there is no slot {slot:?}"));
+        }
+        let reach = self.queue.reach();
+        match claim.filter(|claim| claim.0 >= reach.saturating_add(STRIDE)) {
+            None => Ok(()),
+            Some(claim) => {
+                Err(format!("there can be no claim {claim:?} where all before are below c{reach}"))
+            }
+        }
+    }
+
     fn action_line(action: &Action) -> String {
         Line(action).to_string()
     }
 
     fn check(&self) -> Result<(), String> {
         self.audit()
+    }
+}
+
+/// The slot and the claim that this event names.
+fn named(event: &Event) -> (Option<SlotId>, Option<ClaimId>) {
+    match *event {
+        Event::Claim { claim, .. }
+        | Event::Resume(claim)
+        | Event::Fetched(claim)
+        | Event::Cancelled(claim) => (None, Some(claim)),
+        Event::AcquirePending { slot, claim, .. } | Event::AcquireFailed { slot, claim, .. } => {
+            (Some(slot), Some(claim))
+        }
+        Event::Acquired(slot)
+        | Event::Returned(slot, _)
+        | Event::Connected(slot, _)
+        | Event::Checked(slot, _)
+        | Event::Recycled(slot, _)
+        | Event::Closed(slot) => (Some(slot), None),
+        Event::Backends(_) | Event::ShutDown | Event::Tick => (None, None),
     }
 }
 

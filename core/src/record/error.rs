@@ -63,7 +63,7 @@ pub struct Difference {
     pub logged: Option<String>,
     /// What the machine does; `None` where it does nothing more.
     pub done: Option<String>,
-    /// The event, and what comes before the line, up to five lines with their numbers.
+    /// The event, and the up to five lines before this one, each with its number.
     pub context: Vec<(usize, String)>,
 }
 

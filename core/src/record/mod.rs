@@ -78,6 +78,15 @@ pub trait Recorded: Machine + Sized {
     /// Says what cannot be read.
     fn read_event(text: &str) -> Result<Self::Event, String>;
 
+    /// Whether there can be such an event now: a log may be damaged, and a machine trusts its embedder.
+    ///
+    /// # Errors
+    ///
+    /// Says what the event names that cannot be.
+    fn admits(&self, _event: &Self::Event) -> Result<(), String> {
+        Ok(())
+    }
+
     /// An action as a line of text.
     fn action_line(action: &Self::Action) -> String;
 

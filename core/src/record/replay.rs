@@ -9,7 +9,7 @@ use super::{Difference, FORMAT, INDENT, REMARK, Recorded, ReplayError, VERSION, 
 use crate::dns::Resolver;
 use crate::pool::PoolMachine;
 
-/// How many lines before a difference are told.
+/// How many lines before a difference are told, besides that of the event.
 const CONTEXT: usize = 5;
 /// How much of a foreign first line is told.
 const GLIMPSE: usize = 60;
@@ -101,10 +101,11 @@ impl<'text> Lines<'text> {
         ReplayError::Unreadable { line: self.at, why }
     }
 
-    /// What was read before the line of this number.
-    fn before(&self, line: usize) -> Vec<(usize, String)> {
-        let numbers = line.saturating_sub(CONTEXT).max(1)..line;
-        numbers.map(|number| (number, self.all[number - 1].to_string())).collect()
+    /// The event's line, and what was read before the line of this number.
+    fn before(&self, event: usize, line: usize) -> Vec<(usize, String)> {
+        let latest = line.saturating_sub(CONTEXT).max(1)..line;
+        let event = (event < latest.start).then_some(event);
+        event.into_iter().chain(latest).map(|number| (number, self.all[number - 1].to_string())).collect()
     }
 }
 
@@ -132,11 +133,12 @@ fn replay_as<M: Recorded>(
         }
         let now = words.time().map_err(|why| lines.unreadable(why))?;
         let event = M::read_event(words.rest()).map_err(|why| lines.unreadable(why))?;
+        machine.admits(&event).map_err(|why| lines.unreadable(why))?;
         let line = lines.at;
         let breach = |rule| ReplayError::Breach { line, rule };
         witness.before(&machine, now, &event).map_err(breach)?;
         machine.handle(now, event, &mut out);
-        compare::<M>(&out, &mut lines)?;
+        compare::<M>(&out, line, &mut lines)?;
         witness.after(&machine, &out).and_then(|()| machine.check()).map_err(breach)?;
         replayed.events += 1;
         replayed.actions += out.len() as u64;
@@ -156,8 +158,8 @@ fn replay_as<M: Recorded>(
     }
 }
 
-/// Compares what the machine does with the actions that come next in the log.
-fn compare<M: Recorded>(out: &[M::Action], lines: &mut Lines<'_>) -> Result<(), ReplayError> {
+/// Compares what the machine does at the event of this line with the actions that come next in the log.
+fn compare<M: Recorded>(out: &[M::Action], event: usize, lines: &mut Lines<'_>) -> Result<(), ReplayError> {
     let mut done = out.iter().map(M::action_line);
     loop {
         let line = lines.at + 1;
@@ -167,7 +169,8 @@ fn compare<M: Recorded>(out: &[M::Action], lines: &mut Lines<'_>) -> Result<(), 
         }
         if logged != done.as_deref() {
             let logged = logged.map(String::from);
-            return Err(ReplayError::Differs(Difference { line, logged, done, context: lines.before(line) }));
+            let context = lines.before(event, line);
+            return Err(ReplayError::Differs(Difference { line, logged, done, context }));
         }
     }
 }

@@ -10,13 +10,9 @@ impl PoolWorld {
     /// Everything that can happen.
     pub(super) fn possible(&self, steps: &mut Vec<Step>) {
         if !self.ended {
-            let every = (1 << self.size.backends) - 1;
-            for published in 0..=every {
-                let allowed = self.freedom.membership || (published == every && self.published == 0);
-                if allowed && published != self.published {
-                    steps.push(Step::Publish(published));
-                }
-            }
+            let changes = self.freedom.membership || self.freedom.moves || self.published == 0;
+            let others = self.sets().filter(|set| changes && *set != self.published);
+            steps.extend(others.map(Step::Publish));
             if self.freedom.tiers && self.published != 0 {
                 steps.push(Step::Publish(self.published ^ TURNED));
             }
@@ -54,6 +50,17 @@ impl PoolWorld {
             self.possible_of_slot(slot, model, steps);
         }
         steps.push(Step::Event(Event::Tick));
+    }
+
+    /// What the resolver may find: all backends or, where membership changes, any of them; where the first one
+    /// moves, it is in each at its one address or the other.
+    fn sets(&self) -> impl Iterator<Item = u16> + use<> {
+        let moved = 1 << self.size.backends;
+        let least = if self.freedom.membership { 0 } else { moved - 1 };
+        let moves = self.freedom.moves;
+        let elsewhere =
+            (least..moved).filter(move |set| moves && set & 1 != 0).map(move |set| set ^ 1 | moved);
+        (least..moved).chain(elsewhere)
     }
 
     fn possible_of_slot(&self, slot: SlotId, model: &SlotModel, steps: &mut Vec<Step>) {

@@ -27,6 +27,7 @@ pub const SOMETIMES: &[&str] = &[
     "a recycle times out",
     "a close is pending while another slot connects",
     "a backend returns while its connection is held",
+    "a backend moves while a connection is held",
     "a slot is moved at the cap",
     "the tick sheds a connection",
     "a claim is granted by a tier behind the first",

@@ -75,7 +75,7 @@ struct Onlooker {
 
 impl Witness<PoolMachine> for Onlooker {
     fn begins(&mut self, machine: &PoolMachine) {
-        let is_new = machine.arrivals() == 0 && machine.census().next().is_none();
+        let is_new = !machine.stopped() && machine.arrivals() == 0 && machine.census().next().is_none();
         self.shadow = is_new.then(|| Shadow::new(machine.policy().clone(), machine.latest()));
     }
 

@@ -12,6 +12,7 @@ use qorb_core::record::{Recorded, Recorder, ReplayError, Ring, replay};
 use qorb_core::{Backend, Machine, Timestamp};
 use qorb_tests::dns_world::{Connects, World, Zone};
 use qorb_tests::pool_sim::{Conduct, Manners, PoolSim};
+use qorb_tests::walk::{Seen, again};
 
 use crate::dns::{ONE, TWO, plain, secs};
 
@@ -233,6 +234,55 @@ fn the_first_difference_is_shown_with_the_five_lines_before_it() {
     let more = log.replacen("    connect s1 b0\n", "    connect s1 b0\n    stopped\n", 1);
     let Err(ReplayError::Differs(difference)) = replay(&more) else { panic!("it differs") };
     assert_eq!((difference.line, difference.logged), (number + 1, said("stopped")));
+}
+
+#[test]
+fn the_event_is_shown_however_many_actions_come_before_the_difference() {
+    let mut sim = PoolSim::new(Policy::default(), 7);
+    sim.behave("a", Manners::connecting(Conduct::Ok(3)));
+    sim.publish(&["a"]);
+    sim.run(100);
+    let log = sim.log();
+    let lines: Vec<_> = log.lines().collect();
+    let number = lines.iter().position(|line| *line == "    connect s7 b0").expect("it opens eight") + 1;
+    let event = lines[..number].iter().rposition(|line| !line.starts_with(' ')).expect("an event") + 1;
+    assert!(event + 6 < number, "{event} {number}");
+    let other = log.replacen("    connect s7 b0", "    connect s9 b0", 1);
+    let Err(ReplayError::Differs(difference)) = replay(&other) else { panic!("it differs") };
+    let numbers: Vec<_> = difference.context.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, [&[event][..], &(number - 5..number).collect::<Vec<_>>()].concat());
+    assert!(difference.to_string().contains("connected s0 ok"), "{difference}");
+}
+
+#[test]
+fn a_log_that_names_what_cannot_be_is_refused() {
+    let log = pool_story().log();
+    let cases = [
+        ("claim c4294967295 until never", "no claim c4294967295"),
+        ("fetched c4294967295", "no claim c4294967295"),
+        ("resume c4000000000", "no claim c4000000000"),
+        ("connected s4294967295 ok", "no slot s4294967295"),
+        ("closed s0", "no slot s0"),
+        ("acquire pending s9 c0 number 1 until never failures 0", "no slot s9"),
+    ];
+    for (event, reason) in cases {
+        let damaged = log.replacen("\n0 backends", &format!("\n0 {event}\n0 backends"), 1);
+        let refused = again(&damaged).expect_err(event).to_string();
+        assert!(refused.contains("line 3 ") && refused.contains(reason), "{event}: {refused}");
+        assert_eq!(replay(&damaged).expect_err(event).to_string(), refused);
+    }
+}
+
+#[test]
+fn a_log_may_begin_with_a_pool_that_had_ended() {
+    let mut machine =
+        PoolMachine::new(Policy::default(), &Dice::Seeded(7), Timestamp::EPOCH).expect("it is valid");
+    machine.handle(Timestamp::EPOCH, Event::ShutDown, &mut Vec::new());
+    let late = Event::Backends(vec![Backend::new("a", ([127, 0, 0, 1], 80).into())]);
+    let beginning = Beginning::State(Box::new(machine));
+    let told = Recorder::<PoolMachine>::retell(beginning, [(Timestamp::EPOCH, late)]).expect("it begins");
+    let seen = again(&told.log());
+    assert!(matches!(seen, Ok(Seen::Well(_))), "{seen:?}");
 }
 
 #[test]

@@ -27,19 +27,23 @@ pub(crate) struct Arguments {
     /// How many slots the pool may have
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
     slots: u8,
-    /// How many slots each backend may have; if not given, as few as fill the pool
-    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=4))]
-    slots_of_one: Option<u8>,
+    /// How many slots each backend may have
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
+    slots_of_one: u8,
     /// How many claims may be outstanding
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
     claims: u8,
     /// How often `on_acquire` may fail for one claim
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
     tries: u8,
-    /// Nothing of this kind happens; if not given, a pool of more than two slots does without membership,
-    /// tiers, acquire, deadlines and hasty, and all of it can be walked through
+    /// This kind happens too: a pool does without tiers and moves unless asked, and one of more than two slots
+    /// or claims also without membership, acquire, deadlines and hasty, so that all of it can be walked through;
+    /// of more than two slots the numbers are not told apart, and one order of their timers stands for all
     #[arg(long, value_enum, value_name = "KIND", value_delimiter = ',')]
-    without: Option<Vec<Kind>>,
+    with: Vec<Kind>,
+    /// Nothing of this kind happens
+    #[arg(long, value_enum, value_name = "KIND", value_delimiter = ',')]
+    without: Vec<Kind>,
     /// Stop after the layer in which so many states are known
     #[arg(long, default_value_t = 100_000_000)]
     limit: usize,
@@ -65,6 +69,8 @@ enum Kind {
     Membership,
     /// A pool's backends are a tier each, whose order changes
     Tiers,
+    /// A pool's first backend moves to another address and back
+    Moves,
     /// A pool's `on_acquire` pends and fails
     Acquire,
     /// The machine is shut down
@@ -85,8 +91,10 @@ enum Kind {
     Hints,
 }
 
-/// What a pool of more than two slots does without if nothing is said.
-const LARGE_WITHOUT: [Kind; 5] = [Kind::Membership, Kind::Tiers, Kind::Acquire, Kind::Deadlines, Kind::Hasty];
+/// What a pool does without unless asked.
+const RARE: [Kind; 2] = [Kind::Tiers, Kind::Moves];
+/// What a pool of more than two slots or claims does without besides.
+const SMALL: [Kind; 4] = [Kind::Membership, Kind::Acquire, Kind::Deadlines, Kind::Hasty];
 
 /// What came of it.
 struct Found {
@@ -131,12 +139,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
 
 fn of_pool(arguments: &Arguments) -> Found {
     let (slots, claims) = (usize::from(arguments.slots), usize::from(arguments.claims));
-    let slots_of_one = arguments.slots_of_one.map_or(slots.div_ceil(arguments.backends.into()), usize::from);
+    let slots_of_one = arguments.slots_of_one.into();
     let (backends, tries) = (arguments.backends, arguments.tries);
-    let size = Size { backends, slots, slots_of_one, claims, tries };
-    let usual: &[Kind] = if slots > 2 { &LARGE_WITHOUT } else { &[] };
-    let without = arguments.without.as_deref().unwrap_or(usual);
-    let with = |kind| !without.contains(&kind);
+    let numbered = slots <= 2;
+    let size = Size { backends, slots, slots_of_one, claims, tries, numbered };
+    let is_large = slots.max(claims) > 2;
+    let with = |kind| {
+        let usual = !(RARE.contains(&kind) || is_large && SMALL.contains(&kind));
+        (usual || arguments.with.contains(&kind)) && !arguments.without.contains(&kind)
+    };
     let freedom = pool_world::Freedom {
         membership: with(Kind::Membership),
         acquire: with(Kind::Acquire),
@@ -144,6 +155,7 @@ fn of_pool(arguments: &Arguments) -> Found {
         deadlines: with(Kind::Deadlines),
         hasty: with(Kind::Hasty),
         tiers: with(Kind::Tiers),
+        moves: with(Kind::Moves),
     };
     let show = |far: &Progress| progress::show(&far.to_string());
     let report = pool_world::walk(size, freedom, arguments.limit, Seen::default(), show);
@@ -157,8 +169,7 @@ fn of_pool(arguments: &Arguments) -> Found {
 }
 
 fn of_resolver(arguments: &Arguments) -> Found {
-    let without = arguments.without.as_deref().unwrap_or_default();
-    let with = |kind| !without.contains(&kind);
+    let with = |kind| !arguments.without.contains(&kind);
     let freedom = resolver_world::Freedom {
         bare: with(Kind::Bare),
         denials: with(Kind::Denials),
