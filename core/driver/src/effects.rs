@@ -106,9 +106,9 @@ impl<K: Connector> Place<K> {
     /// anything to drop.
     #[inline]
     pub(crate) fn rest(&mut self, link: Link<K>) {
-        match mem::replace(self, Self::Resting(link)) {
-            empty @ (Self::Elsewhere | Self::Seated(_)) => mem::forget(empty),
-            other => drop(other),
+        let before = mem::replace(self, Self::Resting(link));
+        if matches!(before, Self::Elsewhere | Self::Seated(_)) {
+            mem::forget(before);
         }
     }
 }
