@@ -5,7 +5,7 @@ use qorb_core::pool::{Denial, Ticket};
 
 use crate::operation::{Operation, Running};
 
-/// The most actions, notes aside, that one event may have (C7).
+/// The most actions, notes aside, that one event may have (C7). A claim that was revoked may be answered too.
 pub(crate) fn most_actions(slots_before: usize, slots_after: usize, without_before: usize) -> usize {
     2 * (slots_before + slots_after + without_before) + 8
 }

@@ -5,6 +5,7 @@ use alloc::format;
 use alloc::string::String;
 
 use super::event::{BackendId, SlotId};
+use super::pick::Scale;
 use super::queue::Standing;
 use super::set::SlotSet;
 use super::slot::{Counts, Slot};
@@ -56,13 +57,7 @@ impl PoolMachine {
         for (_, set) in self.sets.iter() {
             ensure!(known.insert(set.backend.identity()), "C13: {} is known twice", set.backend);
         }
-        let placed = self.sets.iter().filter(|(_, set)| set.bucket.is_some()).count();
-        let mut offered = 0;
-        for backend in self.pick.iter() {
-            ensure!(self.sets.at(backend).bucket.is_some(), "C13: {backend:?} is in a bucket unawares");
-            offered += 1;
-        }
-        ensure!(placed == offered, "C13: the buckets hold {:?}", self.pick_order());
+        self.pick.audit(&self.sets)?;
         ensure!(
             self.order.is_sorted_by(|&one, &other| self.precedes(one, other)),
             "C13: the backends are out of order"
@@ -138,6 +133,10 @@ impl PoolMachine {
         let withheld = set.health.suspect && set.health.suspect_out > 0 && self.sound_online > 0;
         let offered = set.wanted && idle > 0 && !withheld;
         let bucket = offered.then(|| set.bucket_by_load());
+        ensure!(
+            set.scale == Scale::of(set.wish.share),
+            "C13: the scale of {backend:?} is not that of its share"
+        );
         ensure!(set.run <= set.wish.turns.saturating_sub(1), "C13: the turn of {backend:?} is too long");
         ensure!(
             bucket == set.bucket,

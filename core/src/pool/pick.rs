@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::event::BackendId;
 use super::list::Link;
 use super::plan::Wish;
-use super::set::SlotSet;
+use super::set::{Sets, SlotSet};
 use crate::overwrite::overwritable;
 
 /// Buckets of load: the last is for backends without a share, the one before for all that are loaded
@@ -95,6 +95,38 @@ impl Pick {
     /// The backends in the order in which they would be picked.
     pub(crate) fn iter(&self) -> impl Iterator<Item = BackendId> {
         (0..BUCKETS as u32).filter(|bucket| self.filled & 1 << bucket != 0).flat_map(|head| self.ring(head))
+    }
+
+    /// Compares the rings with the buckets that the backends know.
+    pub(crate) fn audit(&self, sets: &Sets) -> Result<(), &'static str> {
+        let mut placed = 0;
+        for head in 0..BUCKETS as u32 {
+            let (mut at, mut count) = (head, 0);
+            loop {
+                let next = self.links[at as usize].after;
+                if self.links.get(next as usize).is_none_or(|link| link.before != at) {
+                    return Err("C13: the ring of a bucket is broken");
+                }
+                if next == head {
+                    break;
+                }
+                let known = sets.get(next.wrapping_sub(BUCKETS as u32)).and_then(|set| set.bucket);
+                if known.map(u32::from) != Some(head) {
+                    return Err("C13: a backend is in a bucket unawares");
+                }
+                (at, count) = (next, count + 1);
+            }
+            if ((self.filled >> head) & 1 == 1) != (count > 0) {
+                return Err("C13: a bucket is not known to have entries, or to have none");
+            }
+            placed += count;
+        }
+        let linked = self.links[BUCKETS..].iter().filter(|link| **link != Link::NONE).count();
+        let known = sets.iter().filter(|(_, set)| set.bucket.is_some()).count();
+        if placed != linked || placed != known {
+            return Err("C13: a backend is in no bucket, and is taken to be in one");
+        }
+        Ok(())
     }
 
     fn ring(&self, head: u32) -> impl Iterator<Item = BackendId> {

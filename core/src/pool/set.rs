@@ -85,7 +85,7 @@ pub(crate) struct SlotSet {
     /// What the plan in force wants of it.
     pub(crate) wish: Wish,
     /// How its load counts for the pick, given that.
-    scale: Scale,
+    pub(crate) scale: Scale,
     /// How many claims more its turn lasts.
     pub(crate) run: u32,
     /// The pick's bucket it is in.

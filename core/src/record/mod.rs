@@ -78,7 +78,7 @@ pub trait Recorded: Machine + Sized {
     /// Says what cannot be read.
     fn read_event(text: &str) -> Result<Self::Event, String>;
 
-    /// Whether there can be such an event now: a log may be damaged, and a machine trusts its embedder.
+    /// Whether all that this event names exists: a log may be damaged, and a machine trusts its embedder.
     ///
     /// # Errors
     ///

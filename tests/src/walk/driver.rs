@@ -366,7 +366,7 @@ impl Walk {
         self.source.publish(NAMES.len(), self.moved);
         world.pass(Duration::from_secs(600));
         // Whoever may not wait is served where a connection is idle.
-        let refused = self.policy.max_waiting == 0;
+        let refused = self.policy.max_waiting == 0 && self.policy.spares_wanted == 0;
         match world.run_until(pool.claim_within(Duration::from_secs(60))) {
             Ok(handle) => drop(handle),
             Err(error) if refused && error.kind == Denial::TooManyWaiting => {}

@@ -2,13 +2,16 @@
 
 use super::again::{Seen, again};
 
-/// The shortest walk in which the same is wrong, and what it says of that: found by halving what lies between one
-/// that is too short and one that is not.
+/// A short walk in which the same is wrong, and what it says of that: found by halving what lies between one that
+/// is too short and one that is not. Walks of other lengths are other walks, so it need not be the shortest.
 pub(super) fn shortest(
     mut span: u64,
     mut rule: String,
     wrong: impl Fn(u64) -> Option<String>,
 ) -> (u64, String) {
+    if let Some(same) = wrong(0).filter(|other| is_same(&rule, other)) {
+        return (0, same);
+    }
     let mut too_short = 0;
     while too_short + 1 < span {
         let middle = too_short.midpoint(span);

@@ -10,9 +10,14 @@ fn size(seed: u64) -> Size {
 
 fn assert_passes(name: &str) -> Report {
     let scenario = SCENARIOS.iter().find(|of| of.name == name).expect("it is one of them");
-    let report = scenario.run(size(1));
+    let size = match name {
+        "one-of-n" => Size { pools: 4, backends: 64, ..size(1) },
+        _ => size(1),
+    };
+    let report = scenario.run(size);
     let lines: String = report.lines.iter().map(|line| format!("{line}\n")).collect();
     assert!(report.passes() && report.lines.len() > 2, "{name}\n{lines}");
+    assert!(report.lines.iter().all(|line| line.measured.is_some()), "{name}\n{lines}");
     report
 }
 

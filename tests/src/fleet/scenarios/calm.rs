@@ -25,7 +25,7 @@ pub(super) fn steady(size: Size) -> Report {
     }
     let ledger = &fleet.ledger;
     // Few backends a pool may well reach all of.
-    let measured = (size.backends > policy().max_slots).then_some(pairs as f64);
+    let measured = (size.backends > policy().spares_wanted).then_some(pairs as f64);
     let lines = vec![
         spread_line(&fleet, "connections of the fullest backend, by the mean", imbalance),
         Line::at_most(

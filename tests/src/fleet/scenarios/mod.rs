@@ -173,12 +173,16 @@ fn settled(size: Size) -> Fleet {
     fleet
 }
 
-/// The imbalance of a fleet, which may be as large as chance makes it. Where connections are few, that says
-/// nothing.
+/// The imbalance of a fleet, which may be as large as chance makes it. Where few connections are wanted, that
+/// says nothing.
 fn spread_line(fleet: &Fleet, what: &str, imbalance: f64) -> Line {
-    let mean = fleet.mean();
-    let limit = IMBALANCE.max(1.0 + DEVIATIONS / mean.sqrt());
-    Line::at_most(limit, what, (mean >= FEW).then_some(imbalance))
+    let limit = IMBALANCE.max(1.0 + DEVIATIONS / fleet.mean().sqrt());
+    Line::at_most(limit, what, are_many(fleet).then_some(imbalance))
+}
+
+/// Whether a backend that is up should have so many connections that chance evens them out.
+fn are_many(fleet: &Fleet) -> bool {
+    fleet.wanted_of_each() >= FEW
 }
 
 #[cfg(test)]

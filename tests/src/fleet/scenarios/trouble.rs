@@ -8,7 +8,7 @@ use super::super::report::{Line, Report};
 use super::super::server::Down;
 use super::super::world::Fleet;
 use super::super::{Load, Size, policy};
-use super::{USUAL, settled, spread_line};
+use super::{USUAL, are_many, settled, spread_line};
 
 /// How often a fleet is looked at to know its average.
 const LOOKS: u32 = 30;
@@ -30,7 +30,7 @@ fn rate_line(fleet: &Fleet, span: Duration) -> Line {
 pub(super) fn one_dies(size: Size) -> Report {
     const VICTIM: u32 = 0;
     let mut fleet = settled(size);
-    let had_it = fleet.connected_to(VICTIM);
+    let (had_it, were_many) = (fleet.connected_to(VICTIM), are_many(&fleet));
     fleet.call(USUAL);
     fleet.run_for(MINUTE);
     fleet.watch(VICTIM);
@@ -45,7 +45,11 @@ pub(super) fn one_dies(size: Size) -> Report {
     let after = |at: Option<Timestamp>| at.map_or(f64::INFINITY, |at| at.since(returned).as_secs_f64());
     let mut delays: Vec<f64> = had_it.iter().map(|pool| after(watched.connected[*pool])).collect();
     delays.sort_by(f64::total_cmp);
-    let late = delays.get(delays.len() * 95 / 100).copied();
+    // In a small fleet it may have been nobody's.
+    let late = match delays.get(delays.len() * 95 / 100) {
+        None if !were_many => None,
+        late => Some(late.copied().unwrap_or(f64::INFINITY)),
+    };
     let peak = (PEAK * size.pools as f64 / 1000.0).max(COINCIDENCE);
     let lines = vec![
         rate,

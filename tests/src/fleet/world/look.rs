@@ -32,6 +32,13 @@ impl Fleet {
         self.pools.iter().map(pairs).sum()
     }
 
+    /// The spares that an average backend which is up should have.
+    pub(crate) fn wanted_of_each(&self) -> f64 {
+        let up = self.servers.iter().filter(|server| server.is_up()).count();
+        let spares = self.pools.iter().map(|pool| pool.machine.policy().spares_wanted).sum::<usize>();
+        spares as f64 / up.max(1) as f64
+    }
+
     /// The connections of the fullest backend, by those of an average one that is up.
     pub(crate) fn imbalance(&self) -> f64 {
         let (most, mean) = self.spread();

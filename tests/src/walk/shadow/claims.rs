@@ -83,7 +83,7 @@ impl Shadow {
         if let Some(claim) = self.asking.take()
             && let ClaimModel::Asking(ticket) = self.claim(claim)
         {
-            // Those whose time was up had left by then.
+            // Those whose time was up had left by then; who was granted something besides is not told apart.
             let without = if self.is_due { self.without() } else { self.without_before };
             ensure(without < self.policy.max_waiting, || format!("C7: {claim:?} queues behind {without}"))?;
             self.becomes(claim, ClaimModel::Waiting(ticket));

@@ -44,8 +44,8 @@ fn documented() -> Vec<String> {
 fn every_interleaving_of_small_worlds_keeps_the_contract_and_the_readme_has_the_table_of_slot_states() {
     let everything = Size { backends: 2, slots: 2, slots_of_one: 1, claims: 2, tries: 1, numbered: true };
     let again = Size { tries: 2, numbered: false, ..everything };
-    let one_slot = Size { backends: 1, slots: 1, ..again };
-    let one_backend = Size { slots: 2, slots_of_one: 2, ..one_slot };
+    let one_slot = Size { backends: 1, slots: 1, numbered: true, ..again };
+    let one_backend = Size { slots: 2, slots_of_one: 2, numbered: false, ..one_slot };
     let moving = Size { slots_of_one: 2, numbered: false, ..everything };
     let wider = Size { slots: 3, claims: 3, ..moving };
     let plain = Freedom::NONE;
