@@ -11,8 +11,8 @@
 //! # The rules
 //!
 //! C1–C13 are the promises between the two sides, and assertion messages name them by number. The explorer checks
-//! them in small worlds: C1 and C8 on one edge in 16, which it walks twice, C9 and C11 from every state, and the
-//! others on every edge.
+//! them in small worlds: C9 and C11 from every state, the others on every edge, but that it walks edges twice, for
+//! C1 and C8, one in 16 where the world is large.
 //!
 //! - **C1** Same machine, same events at the same times: same actions.
 //! - **C2** After `handle(now, ..)`, `deadline()` is none or later than `now`.

@@ -37,6 +37,10 @@ pub trait World: Clone {
     fn repeat(&self, step: &Self::Step, led_to: &Self, twin: &mut Self) -> Result<(), String>;
     /// A number that is equal for states that behave alike.
     fn fingerprint(&self) -> u128;
+    /// One of so many steps is taken twice, for a state decides what follows from it.
+    fn repeated(&self) -> u64 {
+        16
+    }
     /// Whether what follows from this step is the same from every state with this fingerprint.
     fn is_compared(&self, step: &Self::Step) -> bool;
     /// What must come about in the end, whatever happened before.
@@ -47,8 +51,6 @@ pub trait World: Clone {
     fn tell(&mut self, step: &Self::Step) -> String;
 }
 
-/// One of so many edges is walked twice, so that a state also decides what follows from it.
-const REPEATED: u64 = 16;
 /// One of so many states that look like a known one is expanded all the same, and compared with it.
 const COMPARED: u64 = 256;
 /// No successor: the promise is kept, or the state was not expanded.
@@ -191,7 +193,7 @@ impl<'start, W: World> Explorer<'start, W> {
             None => Box::new(world.clone()),
         };
         contained(|| then.take(step, &mut self.seen))?;
-        if self.transitions.is_multiple_of(REPEATED) {
+        if self.transitions.is_multiple_of(world.repeated()) {
             let mut twin = self.spare.pop().unwrap_or_else(|| Box::new(world.clone()));
             contained(|| world.repeat(step, &then, &mut twin))?;
             self.spare.push(twin);

@@ -63,6 +63,7 @@ pub fn pool_events(bytes: &[u8]) {
         claims: one_to(4).into(),
         tries: one_to(3),
         numbered: false,
+        repeated: 16,
     };
     let mut world = PoolWorld::new(size, Freedom::ALL);
     let (mut seen, mut steps) = (Seen::default(), Vec::new());

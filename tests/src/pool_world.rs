@@ -48,6 +48,8 @@ pub struct Size {
     /// its ticks are not compared; with it nothing is left out, and there are as many states again for two
     /// slots, and six times as many for three.
     pub numbered: bool,
+    /// One of so many steps is taken twice (C1), and with a clock that went back (C8).
+    pub repeated: u64,
 }
 
 /// What may happen in a world besides claims that come, are fetched, cancelled and returned, operations
@@ -430,6 +432,10 @@ impl World for PoolWorld {
 
     fn fingerprint(&self) -> u128 {
         self.likeness()
+    }
+
+    fn repeated(&self) -> u64 {
+        self.size.repeated
     }
 
     fn is_compared(&self, step: &Step) -> bool {

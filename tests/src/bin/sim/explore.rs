@@ -44,6 +44,9 @@ pub(crate) struct Arguments {
     /// Nothing of this kind happens
     #[arg(long, value_enum, value_name = "KIND", value_delimiter = ',')]
     without: Vec<Kind>,
+    /// Take every step of a pool twice, and with a clock that went back; otherwise it is one in 16
+    #[arg(long)]
+    twice: bool,
     /// Stop after the layer in which so many states are known
     #[arg(long, default_value_t = 100_000_000)]
     limit: usize,
@@ -141,8 +144,8 @@ fn of_pool(arguments: &Arguments) -> Found {
     let (slots, claims) = (usize::from(arguments.slots), usize::from(arguments.claims));
     let slots_of_one = arguments.slots_of_one.into();
     let (backends, tries) = (arguments.backends, arguments.tries);
-    let numbered = slots <= 2;
-    let size = Size { backends, slots, slots_of_one, claims, tries, numbered };
+    let (numbered, repeated) = (slots <= 2, if arguments.twice { 1 } else { 16 });
+    let size = Size { backends, slots, slots_of_one, claims, tries, numbered, repeated };
     let is_large = slots.max(claims) > 2;
     let with = |kind| {
         let usual = !(RARE.contains(&kind) || is_large && SMALL.contains(&kind));
