@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::event::{Action, BackendId, SlotId, SlotKind};
 use super::follow::Found;
+use super::set::Standing;
 use super::{PoolMachine, SlotState};
 use crate::time::Timestamp;
 
@@ -77,9 +78,10 @@ impl PoolMachine {
     }
 
     /// Sheds what is too much, on the tick: running connects first, then what is idle longest, but a
-    /// working connection only once its replacement works. Before the tick it only sees to it that
-    /// there will be one. What tiers beyond the `open` ones have left is no concern of the tick's.
-    pub(super) fn shed(&mut self, census: &[Found], tick: bool, open: u16, out: &mut Vec<Action>) {
+    /// working connection only once its replacement works, and of the connects that claims wait for only
+    /// as many as are `unneeded`. Before the tick, where that is none, it only sees to it that there will be
+    /// one. What tiers beyond the `open` ones have left is no concern of the tick's.
+    pub(super) fn shed(&mut self, census: &[Found], unneeded: Option<u32>, open: u16, out: &mut Vec<Action>) {
         let (mut surplus, mut closed) = (Vec::new(), Vec::new());
         let (mut shared, mut replaced) = (0, self.planned.target);
         for found in census.iter().filter(|found| !found.candidate.wish.probe) {
@@ -92,8 +94,8 @@ impl PoolMachine {
                 surplus.push((found.backend, found.live - share));
             }
         }
-        if tick {
-            self.shed_connects(&mut surplus, out);
+        if let Some(unneeded) = unneeded {
+            self.shed_connects(&mut surplus, unneeded, out);
             self.shed_idle(&mut surplus, replaced, out);
         }
         if surplus.iter().any(|&(_, excess)| excess > 0) {
@@ -107,7 +109,7 @@ impl PoolMachine {
     /// cost no connections, and pools that share them do not move together.
     fn close_tiers(&mut self, closed: &mut [(BackendId, u32)], shared: u32, out: &mut Vec<Action>) {
         if core::mem::take(&mut self.planned.closing) {
-            self.shed_connects(closed, out);
+            self.shed_connects(closed, u32::MAX, out);
             self.shed_idle(closed, shared, out);
         }
         if closed.iter().all(|&(_, left)| left == 0) {
@@ -120,13 +122,20 @@ impl PoolMachine {
         }
     }
 
-    fn shed_connects(&mut self, surplus: &mut [(BackendId, u32)], out: &mut Vec<Action>) {
+    /// Gives up connects, but only so many to backends that are up as are `unneeded`.
+    fn shed_connects(&mut self, surplus: &mut [(BackendId, u32)], mut unneeded: u32, out: &mut Vec<Action>) {
         let slots = self.slots.iter().filter(|(_, slot)| slot.state.kind() == SlotKind::Connecting);
         let connecting: Vec<_> = slots.map(|(slot, entry)| (SlotId(slot), entry.backend)).collect();
         for (slot, of) in connecting.into_iter().rev() {
             if let Some((_, excess)) =
                 surplus.iter_mut().find(|(backend, excess)| *backend == of && *excess > 0)
             {
+                if self.sets.at(of).standing() == Standing::Up {
+                    if unneeded == 0 {
+                        continue;
+                    }
+                    unneeded -= 1;
+                }
                 *excess -= 1;
                 self.enter_aborting(slot, out);
             }

@@ -108,7 +108,7 @@ impl PoolMachine {
             Gap::PoolFull
         } else if found.connecting >= SET_DIALS || self.dialling() >= POOL_DIALS {
             Gap::Dialling
-        } else if self.planned.kept_back {
+        } else if self.planned.kept_back.is_some() {
             Gap::RoomKept
         } else {
             Gap::NotYet

@@ -47,7 +47,6 @@ impl PoolMachine {
         let planned = &self.planned;
         let nothing_to_do = self.life == Life::Running
             && !planned.stale
-            && !planned.kept_back
             && planned.wants.is_none()
             && planned.probing == 0
             && !self.patience.pressing
@@ -56,7 +55,8 @@ impl PoolMachine {
             return Quiet::NOT;
         }
         let full = planned.target >= self.max_slots().saturating_sub(self.draining.total());
-        if full { Quiet::FULL } else { Quiet { load: planned.target.saturating_sub(self.spares()) } }
+        let load = if full { u32::MAX } else { planned.target.saturating_sub(self.spares()) };
+        Quiet { load: planned.kept_back.map_or(load, |demand| load.min(demand)) }
     }
 
     /// Whether this event was handled in a quiet way.

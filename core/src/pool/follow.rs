@@ -28,8 +28,8 @@ pub(super) struct Planned {
     pub(super) tick: bool,
     /// How many slots the plan divides.
     pub(super) target: u32,
-    /// Room was kept back from a spare that a claim might have.
-    pub(super) kept_back: bool,
+    /// Room was kept back from a spare at this demand: the next claim may have it.
+    pub(super) kept_back: Option<u32>,
     /// Connects under way to backends that are not up.
     pub(super) probing: u32,
     /// Claims waited for room that probes take when the plan was made.
@@ -61,7 +61,7 @@ impl Planned {
         stale: false,
         tick: false,
         target: 0,
-        kept_back: false,
+        kept_back: None,
         probing: 0,
         pressed: false,
         undialled: false,
@@ -79,7 +79,6 @@ impl Planned {
     /// What matters of it between two events: what is `stale` or asked for by a tick is planned by then.
     pub(super) fn describe(&self, presses: bool, left: impl Fn(Timestamp) -> u64, digest: &mut Digest) {
         let flags = [
-            self.kept_back,
             self.pressed,
             self.content,
             presses && self.undialled,
@@ -89,6 +88,7 @@ impl Planned {
         let flags = flags.into_iter().fold(0, |packed, flag| packed << 1 | u64::from(flag));
         digest.push(flags << 8 | self.wants.map_or(0, |want| 1 + want as u64));
         digest.push(u64::from(self.target) << 32 | u64::from(self.probing));
+        digest.push(self.kept_back.map_or(0, |demand| 1 + u64::from(demand)));
         digest.push(left(self.probe_room_after));
         digest.push(left(self.again_at));
         digest.push(left(self.closes_at));
@@ -102,7 +102,8 @@ impl PoolMachine {
         let pressed = self.presses_for_room();
         let newly_pressed = pressed && !self.planned.pressed;
         self.planned.pressed &= pressed;
-        let outgrown = target > self.planned.target || (self.planned.kept_back && self.queue.waiting() > 0);
+        let kept_back = self.planned.kept_back.is_some_and(|demand| self.demand() > demand);
+        let outgrown = target > self.planned.target || kept_back;
         let probe = self.planned.probe_due.take();
         if self.planned.stale || outgrown || newly_pressed {
             self.plan_anew(target, out);
@@ -137,16 +138,16 @@ impl PoolMachine {
             }
         }
         self.planned.target = target;
-        self.planned.kept_back = false;
+        self.planned.kept_back = None;
         self.planned.wants = None;
         self.planned.searched = false;
         self.planned.again_at = Timestamp::NEVER;
         self.planned.probing = census.iter().map(Found::probing).sum();
         let leaving = self.leaving();
-        self.open_for_claims(&mut census, open, out);
+        let unneeded = self.open_for_claims(&mut census, open, out);
         self.open_probes(&mut census, out);
         self.open_spares(&mut census, out);
-        self.shed(&census, tick, open, out);
+        self.shed(&census, tick.then_some(unneeded), open, out);
         self.planned.undialled = census.iter().any(Found::is_undialled);
         self.planned.content = self.leaving() == leaving && !census.iter().any(Found::is_wanting);
         self.planned.pressed = self.presses_for_room();
@@ -280,25 +281,29 @@ impl PoolMachine {
     /// leave one place for a probe, lest backends that are up but answer nothing take them all for ever.
     /// Connects of tiers that are closed do not count: they are given up before long. Probes that stand in the
     /// way of a backend that nothing speaks against give up their slots.
-    fn open_for_claims(&mut self, census: &mut [Found], open: u16, out: &mut Vec<Action>) {
+    ///
+    /// Says how many there are more than that takes.
+    fn open_for_claims(&mut self, census: &mut [Found], open: u16, out: &mut Vec<Action>) -> u32 {
         let up = census.iter().filter(|found| found.candidate.standing == Standing::Up);
         let is_closed = |found: &Found| found.candidate.tier > open;
         let have: u32 = up.map(|of| if is_closed(of) { of.live - of.connecting } else { of.live }).sum();
-        let mut missing = self.demand().saturating_sub(have);
+        let demand = self.demand();
+        let mut missing = demand.saturating_sub(have);
         let probe = census.iter().any(Found::wants_probe);
         let kept = u32::from(self.planned.room_for_probe && probe);
         let dials = POOL_DIALS - u32::from(self.planned.probing == 0 && probe);
         while missing > 0 {
-            let Some(found) = neediest(census) else { return };
+            let Some(found) = neediest(census) else { break };
             if self.room() <= kept || self.dialling() >= dials {
                 if !self.sets.at(found.backend).health.suspect {
                     self.abort_probes(missing, out);
                 }
-                return;
+                break;
             }
             self.dial(found, out);
             missing -= 1;
         }
+        have.saturating_sub(demand)
     }
 
     /// Aborts up to `most` probes that have had their time, and looks again when the next one has.
@@ -361,7 +366,7 @@ impl PoolMachine {
                 return;
             }
             if self.room() <= kept {
-                self.planned.kept_back = true;
+                self.planned.kept_back = Some(self.demand());
                 return;
             }
             if self.dialling() >= POOL_DIALS {

@@ -43,7 +43,7 @@ impl PoolMachine {
     /// Whether the last free slot is kept for a backend that is down, and no spare is opened in it.
     #[must_use]
     pub fn keeps_room(&self) -> bool {
-        self.planned.kept_back
+        self.planned.kept_back.is_some()
     }
 
     /// The backend of this id, as long as it is in the set or has a slot.

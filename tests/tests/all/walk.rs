@@ -37,6 +37,12 @@ fn a_tier_that_closes_takes_no_connect_from_a_claim_that_nobody_dials_for_then()
 }
 
 #[test]
+fn a_tick_takes_no_connect_from_a_claim_that_nobody_dials_for_then() {
+    // The other one.
+    walk(73_053).unwrap_or_else(|violation| panic!("{violation}\n{}", violation.log));
+}
+
+#[test]
 fn a_seed_is_a_world() {
     for seed in 0..5 {
         assert_eq!(walk(seed).expect("it holds"), walk(seed).expect("it holds"));

@@ -1,5 +1,7 @@
 //! The machine's stories, as transcripts: what happened, and under it what the machine asked for.
 
+use std::time::Duration;
+
 use qorb_core::pool::{Policy, Return};
 use qorb_tests::pool_sim::{Conduct, Manners, PoolSim};
 
@@ -266,7 +268,7 @@ fn surplus_waits_for_the_tick_and_goes_by_idleness() {
 #[test]
 fn shutdown_ends_everything_but_what_is_in_somebodys_hands() {
     let mut sim = PoolSim::new(policy(2, 3), 1);
-    sim.behave("b", Manners::connecting(Conduct::Hangs));
+    sim.behave("b", Manners::connecting(Conduct::Ok(1_500)));
     sim.publish(&["a"]);
     sim.run(0);
     let slot = sim.claim_now();
@@ -289,5 +291,37 @@ fn shutdown_ends_everything_but_what_is_in_somebodys_hands() {
     0 returned s1 recycling
         close s1
     0 closed s1
+    ");
+}
+
+#[test]
+fn the_tick_takes_no_connect_from_a_claim_that_waits_for_it() {
+    let rebalance_interval = Duration::from_secs(1);
+    let mut sim = PoolSim::new(Policy { rebalance_interval, ..policy(0, 5) }, 1);
+    sim.behave("down", Manners::connecting(Conduct::Fails(0)));
+    sim.publish(&["a", "b", "down"]);
+    for _ in 0..3 {
+        sim.claim();
+        sim.run(10_000);
+    }
+    sim.tell();
+    // While the one pauses, its part is the other's; then its pause is over.
+    sim.behave("a", Manners::connecting(Conduct::Fails(0)));
+    sim.behave("b", Manners::connecting(Conduct::Ok(1_500)));
+    sim.claim();
+    sim.run(3_000);
+    insta::assert_snapshot!(sim.tell(), @r"
+    30000 claim c3 until 60000
+        connect s3 b0
+    30000 connected s3 error
+        b0 failed: error
+        connect s3 b1
+    30011.496632 tick: Backend(b0)
+    31011.496632 tick: Rebalance
+    31500 connected s3 ok
+        grant c3 s3
+    31500 fetched c3
+    32011.496632 tick: Rebalance
+    32500 tick: Slot(s3, Claimed)
     ");
 }
