@@ -14,6 +14,9 @@ use self::known::Known;
 pub use self::report::{Progress, Report, Sometimes, Violation};
 use crate::panics::contained;
 
+/// One of so many steps is taken twice, where nothing else is asked for.
+pub const REPEATED: u64 = 16;
+
 /// A world small enough to be walked through whole.
 pub trait World: Clone {
     /// What can happen next.
@@ -39,7 +42,7 @@ pub trait World: Clone {
     fn fingerprint(&self) -> u128;
     /// One of so many steps is taken twice, for a state decides what follows from it.
     fn repeated(&self) -> u64 {
-        16
+        REPEATED
     }
     /// Whether what follows from this step is the same from every state with this fingerprint.
     fn is_compared(&self, step: &Self::Step) -> bool;

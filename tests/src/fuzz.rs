@@ -14,7 +14,7 @@ use qorb_core::record::{Recorded, replay};
 use qorb_core::{Machine, Timestamp};
 
 use crate::dns_world::{Asked, Reply, World, Zone};
-use crate::explore::World as _;
+use crate::explore::{REPEATED, World as _};
 use crate::pool_world::{Freedom, PoolWorld, Seen, Size};
 
 /// A target by the name of its corpus.
@@ -63,7 +63,7 @@ pub fn pool_events(bytes: &[u8]) {
         claims: one_to(4).into(),
         tries: one_to(3),
         numbered: false,
-        repeated: 16,
+        repeated: REPEATED,
     };
     let mut world = PoolWorld::new(size, Freedom::ALL);
     let (mut seen, mut steps) = (Seen::default(), Vec::new());

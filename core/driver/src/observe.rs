@@ -61,14 +61,7 @@ impl<K: Connector> State<K> {
     /// A grant, as probes show it: the backend is chosen, its slot taken, the connection handed over.
     #[inline]
     pub(crate) fn show_grant(&mut self, claim: u64, slot: SlotId, queued: bool) {
-        let from = self.berth(slot).shown;
-        self.show_grant_from(from, claim, slot, queued);
-    }
-
-    /// The same, of a slot that was shown like this.
-    #[inline(always)]
-    pub(crate) fn show_grant_from(&mut self, from: Option<SlotKind>, claim: u64, slot: SlotId, queued: bool) {
-        let (backend, serial) = self.show_as(slot, from, Some(SlotKind::Claimed));
+        let (backend, serial, from) = self.show_as(slot, Some(SlotKind::Claimed));
         if probes::ENABLED {
             let counts = || self.counts(backend);
             let address = || self.address_of(backend);
@@ -79,14 +72,7 @@ impl<K: Connector> State<K> {
     /// A slot is in another state, as probes show it.
     #[inline]
     pub(crate) fn show_change(&mut self, slot: SlotId, to: Option<SlotKind>) {
-        let from = self.berth(slot).shown;
-        self.show_change_from(from, slot, to);
-    }
-
-    /// The same, of a slot that was shown like this.
-    #[inline(always)]
-    pub(crate) fn show_change_from(&mut self, from: Option<SlotKind>, slot: SlotId, to: Option<SlotKind>) {
-        let (backend, serial) = self.show_as(slot, from, to);
+        let (backend, serial, from) = self.show_as(slot, to);
         if probes::ENABLED {
             let counts = || self.counts(backend);
             let address = || self.address_of(backend);
@@ -94,15 +80,14 @@ impl<K: Connector> State<K> {
         }
     }
 
-    /// Remembers how a slot is shown: its backend, and its number for people.
-    #[inline(always)]
-    fn show_as(&mut self, slot: SlotId, from: Option<SlotKind>, to: Option<SlotKind>) -> (BackendId, u64) {
+    /// Remembers how a slot is shown: its backend, its number for people, and how it was shown before.
+    #[inline]
+    fn show_as(&mut self, slot: SlotId, to: Option<SlotKind>) -> (BackendId, u64, Option<SlotKind>) {
         let berth = self.berth(slot);
-        debug_assert_eq!(berth.shown, from, "what it was shown as is remembered");
-        berth.shown = to;
+        let from = std::mem::replace(&mut berth.shown, to);
         let (backend, serial) = (berth.backend, berth.serial);
         self.count_unclaimed(backend, from, to);
-        (backend, serial)
+        (backend, serial, from)
     }
 
     /// Keeps count of a backend's idle connections, and shows when the first comes or the last goes.

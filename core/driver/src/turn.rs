@@ -31,7 +31,7 @@ impl<K: Connector> State<K> {
         let mut link = self.lift(slot);
         // Its deadline counts from the first look at the clock, should `on_acquire` take its time.
         link.held.ticket = Ticket { arrival: claim, deadline: Timestamp::NEVER, failures: 0 };
-        self.show_grant_from(Some(SlotKind::Unclaimed), claim, slot, false);
+        self.show_grant(claim, slot, false);
         self.take_away(slot, Away::at_once(claim, since));
         Some((link, claim))
     }
@@ -53,7 +53,7 @@ impl<K: Connector> State<K> {
         self.came_back(now, slot);
         match turn {
             Turn::Rested => {
-                self.show_change_from(Some(SlotKind::Claimed), slot, Some(SlotKind::Unclaimed));
+                self.show_change(slot, Some(SlotKind::Unclaimed));
                 self.berth(slot).place.rest(link);
             }
             Turn::Granted(claim, ticket) => {

@@ -141,7 +141,6 @@ impl<T> Table<T> {
         u32::try_from(self.entries.len() - 1).expect("a table holds fewer than 2^32 entries")
     }
 
-    #[inline]
     pub(crate) fn remove(&mut self, id: u32) -> Option<T> {
         let entry = self.entries.get_mut(id as usize)?.take();
         if entry.is_some() {

@@ -65,13 +65,7 @@ impl Pick {
         }
         set.bucket = bucket;
         if let Some(bucket) = bucket {
-            let head = u32::from(bucket) % BUCKETS as u32;
-            if set.run > 0 {
-                self.link(head, entry, self.links[head as usize].after);
-            } else {
-                self.link(self.links[head as usize].before, entry, head);
-            }
-            self.filled |= 1 << head;
+            self.link(bucket, entry, set.run > 0);
         }
     }
 
@@ -79,10 +73,9 @@ impl Pick {
     #[inline]
     pub(crate) fn rotate(&mut self, backend: BackendId, set: &SlotSet) {
         if let Some(bucket) = set.bucket.filter(|_| set.run == 0) {
-            let (head, entry) = (u32::from(bucket) % BUCKETS as u32, entry(backend));
+            let entry = entry(backend);
             self.unlink(entry);
-            self.link(self.links[head as usize].before, entry, head);
-            self.filled |= 1 << head;
+            self.link(bucket, entry, false);
         }
     }
 
@@ -135,11 +128,16 @@ impl Pick {
         core::iter::successors(next(head), move |&entry| next(entry)).map(backend)
     }
 
+    /// Puts an entry in the ring of a bucket, next after its head or last before it.
     #[inline]
-    fn link(&mut self, before: u32, entry: u32, after: u32) {
+    fn link(&mut self, bucket: u8, entry: u32, first: bool) {
+        let head = u32::from(bucket) % BUCKETS as u32;
+        let Link { before, after } = self.links[head as usize];
+        let (before, after) = if first { (head, after) } else { (before, head) };
         self.links[entry as usize] = Link { before, after };
         self.links[before as usize].after = entry;
         self.links[after as usize].before = entry;
+        self.filled |= 1 << head;
     }
 
     #[inline]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use qorb_examples::options::say;
-use qorb_tests::explore::{Progress, Sometimes, Violation};
+use qorb_tests::explore::{Progress, REPEATED, Sometimes, Violation};
 use qorb_tests::pool_world::{self, Seen, Size};
 use qorb_tests::resolver_world;
 use serde_json::json;
@@ -144,7 +144,7 @@ fn of_pool(arguments: &Arguments) -> Found {
     let (slots, claims) = (usize::from(arguments.slots), usize::from(arguments.claims));
     let slots_of_one = arguments.slots_of_one.into();
     let (backends, tries) = (arguments.backends, arguments.tries);
-    let (numbered, repeated) = (slots <= 2, if arguments.twice { 1 } else { 16 });
+    let (numbered, repeated) = (slots <= 2, if arguments.twice { 1 } else { REPEATED });
     let size = Size { backends, slots, slots_of_one, claims, tries, numbered, repeated };
     let is_large = slots.max(claims) > 2;
     let with = |kind| {

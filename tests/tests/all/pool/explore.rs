@@ -8,7 +8,7 @@ use std::time::Duration;
 use qorb_core::dice::Dice;
 use qorb_core::pool::{ClaimId, Event, Failure, Policy, PoolMachine, Return, SetConfig, SlotId};
 use qorb_core::{Backend, Machine, Timestamp};
-use qorb_tests::explore::Report;
+use qorb_tests::explore::{REPEATED, Report};
 use qorb_tests::pool_world::{Freedom, Seen, Size, walk};
 
 /// Walks a world, to its end or up to so many states.
@@ -42,8 +42,15 @@ fn documented() -> Vec<String> {
 /// of one backend, slots that are moved at the cap, suspects that are passed over, tiers that open and close.
 #[test]
 fn every_interleaving_of_small_worlds_keeps_the_contract_and_the_readme_has_the_table_of_slot_states() {
-    let everything =
-        Size { backends: 2, slots: 2, slots_of_one: 1, claims: 2, tries: 1, numbered: true, repeated: 16 };
+    let everything = Size {
+        backends: 2,
+        slots: 2,
+        slots_of_one: 1,
+        claims: 2,
+        tries: 1,
+        numbered: true,
+        repeated: REPEATED,
+    };
     let again = Size { tries: 2, numbered: false, repeated: 1, ..everything };
     let one_slot = Size { backends: 1, slots: 1, numbered: true, ..again };
     let one_backend = Size { slots: 2, slots_of_one: 2, numbered: false, ..one_slot };
