@@ -2,8 +2,13 @@
 
 use std::error::Error;
 use std::fs;
+use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::mpsc::{self, Receiver};
+use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
+use std::vec::IntoIter;
 
 use clap::Args;
 use qorb_examples::options::{positive, say};
@@ -66,21 +71,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     }
     let began = Instant::now();
     let (mut events, mut failed, mut logs) = (0, 0, Vec::new());
-    for scenario in &arguments.scenario.0 {
-        let start = Instant::now();
-        let report = scenario.run(size);
-        progress::clear();
-        tell(scenario, &report, start.elapsed())?;
-        events += report.events;
-        failed += report.failed().count();
-        if !report.passes() {
-            logs.push(keep_shortest(scenario, size, report.clone())?);
+    let scenarios = Mutex::new(arguments.scenario.0.clone().into_iter());
+    thread::scope(|scope| -> Result<(), Box<dyn Error>> {
+        for (scenario, report, took) in at_once(scope, &scenarios, size) {
+            progress::clear();
+            tell(&scenario, &report, took)?;
+            events += report.events;
+            failed += report.failed().count();
+            if let Some(folder) = &arguments.out {
+                let path = folder.join(scenario.name).with_extension("svg");
+                chart::draw(&path, &scenario, &report)?;
+            }
+            if !report.passes() {
+                logs.push(keep_shortest(&scenario, size, report)?);
+            }
         }
-        if let Some(folder) = &arguments.out {
-            let path = folder.join(scenario.name).with_extension("svg");
-            chart::draw(&path, scenario, &report)?;
-        }
-    }
+        Ok(())
+    })?;
     let seconds = began.elapsed().as_secs_f64();
     let summary = json!({
         "scenarios": arguments.scenario.0.len(),
@@ -93,6 +100,29 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
         "transcripts": logs,
     });
     Ok(Outcome { holds: failed == 0, summary })
+}
+
+/// Runs as many scenarios at a time as there are cores. Each is given back as soon as it has ended.
+fn at_once<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    scenarios: &'scope Mutex<IntoIter<Scenario>>,
+    size: Size,
+) -> Receiver<(Scenario, Report, Duration)> {
+    let (ended, reports) = mpsc::channel();
+    for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+        let ended = ended.clone();
+        let take = || scenarios.lock().expect("taking one does not panic").next();
+        scope.spawn(move || {
+            while let Some(scenario) = take() {
+                let start = Instant::now();
+                let report = scenario.run(size);
+                if ended.send((scenario, report, start.elapsed())).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    reports
 }
 
 /// Writes what happened to the first pool of the smallest fleet that fails like this one.
