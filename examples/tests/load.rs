@@ -34,21 +34,24 @@ async fn come_and_go<P: Platform>() {
     let policy = Policy { max_slots: 1, ..Policy::default() };
     let pool = Pool::new("load", FixedResolver::new([server.address()]), P::Tcp::default(), policy);
     let pool = pool.expect("it is a policy");
-    let load = Load::start(&runtime, &pool, Work { claimers: 2, hold: FOR_EVER });
+    let load = Load::start(&runtime, &pool, Work { claimers: 1, hold: FOR_EVER });
     let doing = || load.claimers().iter().map(|seen| seen.doing).collect::<Vec<_>>();
-    until::<P>(&runtime, "one holds and one waits", || {
-        let doing = doing();
-        doing.contains(&Doing::Holding) && doing.contains(&Doing::Waiting)
-    })
-    .await;
+    until::<P>(&runtime, "one holds", || doing() == [Doing::Holding]).await;
+    load.add(&runtime, &pool, FOR_EVER);
+    until::<P>(&runtime, "another waits", || pool.stats().waiting == 1).await;
+    assert_eq!(doing(), [Doing::Holding, Doing::Waiting]);
 
     load.remove();
+    until::<P>(&runtime, "it gives up its claim", || {
+        let stats = pool.stats();
+        stats.cancelled == 1 && stats.waiting == 0
+    })
+    .await;
     load.remove();
     load.remove();
     assert!(doing().is_empty());
-    until::<P>(&runtime, "one gives up its claim, the other its connection", || {
-        let stats = pool.stats();
-        stats.cancelled == 1 && stats.waiting == 0 && stats.backends[0].claimed_slots == 0
+    until::<P>(&runtime, "the first gives its connection back", || {
+        pool.stats().backends[0].claimed_slots == 0
     })
     .await;
 

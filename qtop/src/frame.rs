@@ -66,6 +66,8 @@ pub struct HandleOut {
     pub backend: Text,
     /// For how long, in milliseconds.
     pub held_ms: u64,
+    /// What its claimer calls it.
+    pub label: Option<Text>,
 }
 
 /// The slots of one backend, and what is known about it.

@@ -45,6 +45,8 @@ pub type Pool<K = TcpConnector> = qorb_driver::Pool<K, SmolRuntime>;
 pub type Handle<K = TcpConnector> = qorb_driver::Handle<K, SmolRuntime>;
 /// The future of a claim on a [`Pool`].
 pub type Claim<'a, K = TcpConnector> = qorb_driver::Claim<'a, K, SmolRuntime>;
+/// The future of a [`Claim`] with a label.
+pub type Labelled<'a, K = TcpConnector> = qorb_driver::Labelled<'a, K, SmolRuntime>;
 /// The sets that a [`DnsResolver`] finds.
 pub type DnsSets = qorb_driver::DnsSets<SmolRuntime>;
 /// A server that shows what pools are doing, on smol.

@@ -45,6 +45,8 @@ pub type Pool<K = TcpConnector> = qorb_driver::Pool<K, TokioRuntime>;
 pub type Handle<K = TcpConnector> = qorb_driver::Handle<K, TokioRuntime>;
 /// The future of a claim on a [`Pool`].
 pub type Claim<'a, K = TcpConnector> = qorb_driver::Claim<'a, K, TokioRuntime>;
+/// The future of a [`Claim`] with a label.
+pub type Labelled<'a, K = TcpConnector> = qorb_driver::Labelled<'a, K, TokioRuntime>;
 /// The sets that a [`DnsResolver`] finds.
 pub type DnsSets = qorb_driver::DnsSets<TokioRuntime>;
 /// A server that shows what pools are doing, on tokio.

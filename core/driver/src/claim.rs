@@ -18,6 +18,7 @@ use crate::connector::Connector;
 use crate::effects::{Effects, Place};
 use crate::error::{ClaimError, SharedError};
 use crate::handle::Handle;
+use crate::label::Labelled;
 use crate::link::{Errand, Link};
 use crate::probes;
 use crate::runtime::Runtime;
@@ -78,6 +79,21 @@ enum Found<K: Connector> {
 impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
     pub(crate) fn new(shared: &'a Arc<Shared<K, R>>, patience: Patience) -> Self {
         Self { shared, patience, phase: Phase::Fresh, number: 0, since: None, error: None }
+    }
+
+    /// Says what the connection is wanted for. The label is shown beside the handle wherever the handles
+    /// that are out are listed: [`HandleStats::label`](crate::HandleStats::label), the stats server, qtop.
+    /// It costs a claim one more turn of the pool's lock; one without a label costs nothing.
+    pub fn labelled(self, label: impl Into<Arc<str>>) -> Labelled<'a, K, R> {
+        Labelled { claim: self, label: label.into() }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared<K, R> {
+        self.shared
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// Asks for a connection, under one lock if there is one, and without the clock.

@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use qorb_core::Backend;
-use qorb_core::pool::Return;
+use qorb_core::pool::{Return, SlotId};
 
 use crate::connector::Connector;
 use crate::effects::Place;
@@ -40,6 +40,10 @@ impl<K: Connector, R: Runtime> Handle<K, R> {
     #[must_use]
     pub fn slot_id(&self) -> u64 {
         self.held().serial
+    }
+
+    pub(crate) fn slot(&self) -> SlotId {
+        self.held().slot
     }
 
     /// Gives up a connection that is broken: it is closed, and counts as a failure of its backend.

@@ -25,6 +25,7 @@ mod explain;
 mod grants;
 mod handle;
 mod histogram;
+mod label;
 mod link;
 mod observe;
 mod onlookers;
@@ -53,6 +54,7 @@ pub use error::{
 pub use explain::{BackendExplanation, Explanation, QueueExplanation};
 pub use handle::Handle;
 pub use histogram::Histogram;
+pub use label::Labelled;
 pub use pool::Pool;
 pub use qorb_core::dns::{Config as DnsResolverConfig, ConfigError};
 pub use qorb_core::pool::{Denial, Policy, PolicyError, SetConfig, Standing};
@@ -70,5 +72,6 @@ fn assertions<K: Connector, R: Runtime>() {
     fn sent<T: Send>() {}
     shared_by_threads::<Pool<K, R>>();
     sent::<Claim<'_, K, R>>();
+    sent::<Labelled<'_, K, R>>();
     sent::<Handle<K, R>>();
 }

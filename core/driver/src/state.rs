@@ -11,6 +11,7 @@ use crate::alarm::Alarm;
 use crate::connector::Connector;
 use crate::effects::{Cancel, Effects, Litter, Place, Start};
 use crate::error::SharedError;
+use crate::label::Labels;
 use crate::link::{Chore, Link, Record};
 use crate::onlookers::Onlookers;
 use crate::operation::Kind;
@@ -37,6 +38,7 @@ pub(crate) struct State<K: Connector> {
     pub(crate) alarm: Alarm,
     pub(crate) tally: Tally,
     pub(crate) onlookers: Onlookers,
+    pub(crate) labels: Labels,
     /// Empty whenever the lock is free.
     pub(crate) out: Vec<Action>,
     /// The latest connect error of any backend.
@@ -152,6 +154,7 @@ impl<K: Connector> State<K> {
             backends: Vec::new(),
             alarm: Alarm::default(),
             onlookers: Onlookers::default(),
+            labels: Labels::default(),
             tally: Tally::default(),
             last_error: None,
             ending: false,
@@ -383,6 +386,7 @@ impl<K: Connector> State<K> {
         let (backend, served) = (berth.backend, std::mem::take(&mut berth.claims));
         self.entry(backend).claims += served;
         self.tally.served += served;
+        self.labels.forget(slot);
     }
 
     /// What is known of a backend, from the note of its arrival on.

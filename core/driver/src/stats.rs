@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use qorb_core::pool::{BackendId, Counts, Denial, SlotKind, Standing};
+use qorb_core::pool::{BackendId, Counts, Denial, SlotId, SlotKind, Standing};
 use qorb_core::{Backend, Timestamp};
 
 use crate::connector::Connector;
@@ -99,6 +99,8 @@ pub struct HandleStats {
     pub backend: Backend,
     /// For how long it has been out, at most.
     pub held: Duration,
+    /// What its claim was labelled, if it was.
+    pub label: Option<Arc<str>>,
 }
 
 /// The counters, as they are kept under the lock.
@@ -165,6 +167,7 @@ struct CopiedSlot {
     serial: u64,
     claims: u64,
     away: Option<Away>,
+    label: Option<Arc<str>>,
 }
 
 impl<K: Connector> State<K> {
@@ -188,12 +191,17 @@ impl<K: Connector> State<K> {
             }
         }));
         let mut slots = Vec::with_capacity(self.shelf.len());
-        let served = self.shelf.iter().filter(|berth| berth.claims > 0 || berth.away.is_some());
-        slots.extend(served.map(|berth| CopiedSlot {
-            backend: berth.backend,
-            serial: berth.serial,
-            claims: berth.claims,
-            away: berth.away.filter(|_| berth.seat().is_none()),
+        let berths = (0..).map(SlotId).zip(&self.shelf);
+        let served = berths.filter(|(_, berth)| berth.claims > 0 || berth.away.is_some());
+        slots.extend(served.map(|(slot, berth)| {
+            let away = berth.away.filter(|_| berth.seat().is_none());
+            CopiedSlot {
+                backend: berth.backend,
+                serial: berth.serial,
+                claims: berth.claims,
+                away,
+                label: away.and_then(|away| self.labels.of(slot, away.claim.get())),
+            }
         }));
         Copied {
             now,
@@ -242,7 +250,8 @@ impl Copied {
             let away = slot.away?;
             let backend = Backend::clone(backends.get(&slot.backend)?);
             let (claim_id, held) = (away.claim.get(), self.now.since(away.since));
-            Some(HandleStats { slot_id: slot.serial, claim_id, backend, held })
+            let label = slot.label.clone();
+            Some(HandleStats { slot_id: slot.serial, claim_id, backend, held, label })
         });
         out.collect()
     }

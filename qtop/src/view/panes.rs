@@ -85,7 +85,9 @@ fn trouble(row: &Row<'_>) -> String {
 fn held(model: &Model, row: &Row<'_>) -> String {
     let handles = model.frame.iter().flat_map(|frame| &frame.handles);
     let held = handles.filter(|handle| handle.backend == *row.key).map(|handle| {
-        format!("slot {} for {}", handle.slot_id, figures::span(Duration::from_millis(handle.held_ms)))
+        let span = figures::span(Duration::from_millis(handle.held_ms));
+        let label = handle.label.as_ref().map(|label| format!(" ({label})")).unwrap_or_default();
+        format!("slot {} for {span}{label}", handle.slot_id)
     });
     held.collect::<Vec<_>>().join(", ")
 }

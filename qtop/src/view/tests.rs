@@ -49,7 +49,7 @@ fn frame(backends: usize, second: u64) -> String {
         r#"{{"version":1,"name":"tcp_echo_workload","at_ms":{at},"ended":false,"claims":5,"total_claims":{total},
         "granted_at_once":12345,"granted_after_waiting":67,"denied":{{"NoBackends":2,"AllClaimsUsed":1,"Terminated":0}},"cancelled":4,
         "waiting":3,"wait":{{"count":9,"sum_us":9,"p50_us":20,"p99_us":1500}},"hold":{{"count":9,"sum_us":9,"p50_us":20400,"p99_us":25000}},
-        "handles":[{{"slot_id":3,"claim_id":9,"backend":"echo001.test.com.@[::1]:6001","held_ms":1234}}],"sets":{{{sets}}}}}"#,
+        "handles":[{{"slot_id":3,"claim_id":9,"backend":"echo001.test.com.@[::1]:6001","held_ms":1234,"label":"checkout"}}],"sets":{{{sets}}}}}"#,
         at = second * 1_000,
         total = second * second * 10,
     )

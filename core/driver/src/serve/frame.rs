@@ -125,12 +125,15 @@ struct Held {
     claim_id: u64,
     backend: String,
     held_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
 }
 
 impl Held {
     fn new(of: HandleStats) -> Self {
-        let HandleStats { slot_id, claim_id, backend, held } = of;
-        Self { slot_id, claim_id, backend: label(&backend), held_ms: millis(held) }
+        let backend = label(&of.backend);
+        let HandleStats { slot_id, claim_id, held, label, .. } = of;
+        Self { slot_id, claim_id, backend, held_ms: millis(held), label: label.map(|of| of.to_string()) }
     }
 }
 

@@ -365,6 +365,33 @@ fn stats_tell_what_happened() {
 }
 
 #[test]
+fn a_label_is_shown_as_long_as_the_connection_is_out() {
+    let rig = Rig::with(&["a"], |policy| policy.max_slots = 1);
+    let labels = || {
+        let out = rig.pool.stats().handles;
+        out.into_iter().map(|handle| handle.label.map(|label| label.to_string())).collect::<Vec<_>>()
+    };
+    rig.settle();
+    let at_once = rig.world.run_until(rig.pool.claim().labelled("at once")).expect("there is a connection");
+    let mut waiting = Hand::new(rig.pool.claim().labelled(format!("after {}", "waiting")));
+    assert!(waiting.poll().is_pending());
+    assert_eq!(labels(), [Some("at once".to_owned())]);
+    drop(at_once);
+    let Poll::Ready(Ok(after_waiting)) = waiting.poll() else { panic!("it was its turn") };
+    assert_eq!(labels(), [Some("after waiting".to_owned())]);
+    drop((after_waiting, waiting));
+    assert_eq!(labels(), []);
+    let unlabelled = rig.claim();
+    assert_eq!(labels(), [None], "nobody is taken for who had the connection before");
+    drop(unlabelled);
+    let refused = rig.pool.try_claim().labelled("twice");
+    let (first, second) = (rig.claim(), rig.world.run_until(refused));
+    assert_eq!(second.expect_err("one of them has it").kind, Denial::AllClaimsUsed { checking: 0 });
+    drop(first);
+    rig.end();
+}
+
+#[test]
 fn worlds_of_equal_seed_are_equal() {
     let story = |seed| {
         let world = World::new(seed);

@@ -21,7 +21,7 @@ fn s21_a_frame_has_what_the_original_reads_and_more<P: Platform<Runtime: Serve>>
     run::<P, _>(async {
         let (echo, pool, server) = shown::<P>().await;
         drop(pool.claim().await.expect("there is a server"));
-        let handle = pool.claim().await.expect("there is a server");
+        let handle = pool.claim().labelled("checkout").await.expect("there is a server");
         until::<P>("the spares are there", || unclaimed::<P>(&pool) == 8).await;
 
         let frame = get(server.local_addr(), "/qtop/stats").await.json();
@@ -42,7 +42,8 @@ fn s21_a_frame_has_what_the_original_reads_and_more<P: Platform<Runtime: Serve>>
         assert_eq!(set["address"], echo.address().to_string());
         assert_eq!((&set["connect_failures"], &set["last_error"]), (&json!(0), &json!(null)));
         assert_eq!(frame["handles"].as_array().map(Vec::len), Some(1), "{frame}");
-        assert_eq!(frame["handles"][0]["slot_id"], handle.slot_id());
+        let out = &frame["handles"][0];
+        assert_eq!((&out["slot_id"], &out["label"]), (&json!(handle.slot_id()), &json!("checkout")));
         assert_eq!(frame["connect"]["count"], frame["connects"], "every connect went well: {frame}");
         assert!(frame["at_ms"].as_u64().is_some_and(|at| at > 1_600_000_000_000), "{frame}");
     });
