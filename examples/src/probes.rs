@@ -21,7 +21,7 @@ bpftrace -p {pid} -l 'usdt:{binary}:qorb:*'
 bpftrace -p {pid} -e 'usdt:{binary}:qorb:handle-claimed {{ printf("%s %d %d %s\n", str(arg0), arg1, arg2, str(arg3)); }}'
 printf '%s\n' 'set language c' 'break -probe-stap qorb:handle-claimed' commands silent 'printf "%s %d %d %s\n",(char*)$_probe_arg0,$_probe_arg1,$_probe_arg2,(char*)$_probe_arg3' continue end continue | gdb -q -p {pid}
 # how long connections are held, in microseconds
-bpftrace -p {pid} -e 'usdt:{binary}:qorb:handle-claimed {{ @since[arg2] = nsecs; }} usdt:{binary}:qorb:handle-returned /@since[arg1]/ {{ @held_us = hist((nsecs - @since[arg1]) / 1000); delete(@since[arg1]); }}'
+bpftrace -p {pid} -e 'usdt:{binary}:qorb:handle-claimed {{ @since[str(arg0), arg2] = nsecs; }} usdt:{binary}:qorb:handle-returned /@since[str(arg0), arg1]/ {{ @held_us = hist((nsecs - @since[str(arg0), arg1]) / 1000); delete(@since[str(arg0), arg1]); }}'
 "#
     )
 }
@@ -35,7 +35,7 @@ dtrace -l -n 'qorb{pid}:::'
 # each claim: pool, claim, slot, address
 dtrace -q -n 'qorb{pid}:::handle-claimed {{ printf("%s %d %d %s\n", copyinstr(arg0), arg1, arg2, copyinstr(arg3)); }}'
 # how long connections are held, in microseconds
-dtrace -q -n 'qorb{pid}:::handle-claimed {{ since[arg2] = timestamp; }} qorb{pid}:::handle-returned /since[arg1]/ {{ @held_us = quantize((timestamp - since[arg1]) / 1000); since[arg1] = 0; }}'
+dtrace -q -n 'qorb{pid}:::handle-claimed {{ since[copyinstr(arg0), arg2] = timestamp; }} qorb{pid}:::handle-returned /since[copyinstr(arg0), arg1]/ {{ @held_us = quantize((timestamp - since[copyinstr(arg0), arg1]) / 1000); since[copyinstr(arg0), arg1] = 0; }}'
 "#
     )
 }

@@ -67,8 +67,10 @@ pub async fn watch(address: Address, patience: Patience, look: Look) -> Result<(
         let now = monitor.begin.elapsed();
         screen
             .draw(|frame| {
-                monitor.model.desk.page = view::page(&monitor.model, frame.area().height);
-                view::draw(frame, &monitor.model, look, now);
+                let (model, area) = (&mut monitor.model, frame.area());
+                model.desk.page = view::page(model, area.height);
+                model.desk.read = model.desk.read.min(view::furthest(model, look, area.width, area.height));
+                view::draw(frame, model, look, now);
             })
             .map_err(|error| error.to_string())?;
         if monitor.has_seen_enough() {

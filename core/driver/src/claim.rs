@@ -96,6 +96,11 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         self.number
     }
 
+    /// The slot whose connection its `on_acquire` is at work on.
+    pub(crate) fn acquiring(&self) -> Option<SlotId> {
+        if let Phase::Acquiring { slot, .. } = self.phase { Some(slot) } else { None }
+    }
+
     /// Asks for a connection, under one lock if there is one, and without the clock.
     fn arrive(&mut self, cx: &Context<'_>) -> Found<K> {
         if self.shared.crowded.load(Ordering::Relaxed) {
@@ -299,7 +304,7 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
                 let (sitting, waker) = state.seat(seat).leave();
                 state.tally.cancelled += u64::from(!matches!(sitting, Sitting::Denied(_)));
                 probes::claim_cancelled(&self.shared.name, self.number);
-                state.uncount(slot);
+                state.came_back_unused(slot);
                 state.put_back(now, slot, Place::Elsewhere);
                 state.handle(now, Event::Returned(slot, Return::Abandoned), &mut effects);
                 state.roll.release(seat);

@@ -4,6 +4,7 @@
 
 mod sentences;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,11 +119,10 @@ struct Subject<'case> {
 impl Case {
     pub(crate) fn explain(&self) -> Explanation {
         let positions = self.machine.positions();
-        let mut views: Vec<_> = self
-            .machine
-            .census()
-            .map(|view| (positions.iter().position(|of| of.backend == view.id), view))
-            .collect();
+        let places: BTreeMap<_, _> =
+            positions.iter().zip(0..).map(|(of, place)| (of.backend, place)).collect();
+        let mut views: Vec<_> =
+            self.machine.census().map(|view| (places.get(&view.id).copied(), view)).collect();
         views.sort_by_key(|(place, _)| place.unwrap_or(usize::MAX));
         let backends = views.into_iter().map(|(place, view)| {
             let known = self.known.get(view.id.0 as usize).and_then(Clone::clone);

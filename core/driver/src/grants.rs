@@ -40,7 +40,6 @@ impl<K: Connector> State<K> {
         debug_assert!(self.out.is_empty(), "nothing follows from a fetch, and nothing is due");
         self.machine.is_obeyed();
         self.berth(slot).place = Place::Elsewhere;
-        self.count(slot);
         self.roll.release(claim);
     }
 
@@ -146,8 +145,7 @@ impl<K: Connector> State<K> {
     /// A grant that nobody fetched goes back to `place`.
     pub(crate) fn unseat(&mut self, claim: ClaimId, place: Place<K>, slot: SlotId) {
         self.roll.settle(claim);
-        let berth = self.berth(slot);
-        berth.place = place;
-        berth.away = None;
+        self.berth(slot).place = place;
+        self.came_back_unused(slot);
     }
 }

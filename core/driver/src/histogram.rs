@@ -61,12 +61,6 @@ impl Histogram {
         self.classes[class_of(nanos)] += 1;
         self.sum += u128::from(nanos);
     }
-
-    /// Takes out a duration that was added.
-    pub(crate) fn remove(&mut self, nanos: u64) {
-        self.classes[class_of(nanos)] -= 1;
-        self.sum -= u128::from(nanos);
-    }
 }
 
 fn class_of(nanos: u64) -> usize {

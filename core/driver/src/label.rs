@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use qorb_core::pool::SlotId;
 
@@ -25,12 +25,19 @@ pub struct Labelled<'a, K: Connector, R: Runtime> {
 impl<K: Connector, R: Runtime> Future for Labelled<'_, K, R> {
     type Output = Result<Handle<K, R>, ClaimError>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let handle = ready!(Pin::new(&mut self.claim).poll(cx))?;
-        let (slot, label) = (handle.slot(), Arc::clone(&self.label));
-        let before = self.claim.shared().lock().labels.put(slot, self.claim.number(), label);
-        drop(before);
-        Poll::Ready(Ok(handle))
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { claim, label } = self.get_mut();
+        let answer = Pin::new(&mut *claim).poll(cx)?;
+        // Who stays in `on_acquire` has a connection already.
+        let slot = match &answer {
+            Poll::Ready(handle) => Some(handle.slot()),
+            Poll::Pending => claim.acquiring(),
+        };
+        if let Some(slot) = slot {
+            let before = claim.shared().lock().labels.put(slot, claim.number(), Arc::clone(label));
+            drop(before);
+        }
+        answer.map(Ok)
     }
 }
 

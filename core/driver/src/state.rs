@@ -57,16 +57,45 @@ pub(crate) struct Berth<K: Connector> {
     pub(crate) away: Option<Away>,
     /// The slot's number for people.
     pub(crate) serial: u64,
-    /// Claims that its connection was granted to.
+    /// Claims that its connection served. One counts when its handle is back, or when it is shown to somebody
+    /// before that: whether `on_acquire` takes the connection is known by then, and no counter goes back.
     pub(crate) claims: u64,
     pub(crate) backend: BackendId,
     /// The state that tracers were shown last.
     pub(crate) shown: Option<SlotKind>,
+    /// The claim that has it is among those that it served.
+    counted: bool,
 }
 
 impl<K: Connector> Berth<K> {
     fn vacant() -> Self {
-        Self { place: Place::Elsewhere, away: None, serial: 0, claims: 0, backend: BackendId(0), shown: None }
+        Self {
+            place: Place::Elsewhere,
+            away: None,
+            serial: 0,
+            claims: 0,
+            backend: BackendId(0),
+            shown: None,
+            counted: false,
+        }
+    }
+
+    /// It goes to a claimer, or to a seat where one will find it.
+    #[inline]
+    pub(crate) fn goes(&mut self, away: Away) {
+        self.away = Some(away);
+        self.counted = false;
+    }
+
+    /// Its claim was served, for the statistics.
+    #[inline]
+    pub(crate) fn count(&mut self, tally: &mut Tally) {
+        let Some(away) = self.away.filter(|_| !self.counted) else { return };
+        self.counted = true;
+        self.claims += 1;
+        if let Some(waited) = away.waited() {
+            tally.wait.add(waited);
+        }
     }
 
     /// The seat it was granted to, until the machine knows that it was fetched.
@@ -89,9 +118,12 @@ pub(crate) struct Away {
 /// How long a connection is held is measured for one claim in so many, which reads the clock for it.
 const SAMPLED: u64 = 16;
 
-/// Whether it is measured for the claim of this number.
+/// Whether it is measured for the claim of this number: the first one, and then by golden steps, so that
+/// claimers who take turns are all measured alike (Knuth, The Art of Computer Programming, 6.4).
+#[inline]
 pub(crate) fn is_sampled(claim: u64) -> bool {
-    claim % SAMPLED == 1
+    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+    claim.wrapping_sub(1).wrapping_mul(GOLDEN) <= u64::MAX / SAMPLED
 }
 
 impl Away {
@@ -285,13 +317,12 @@ impl<K: Connector> State<K> {
         effects.rare().starts.push(Start::Connect { slot, serial, record, cancel });
     }
 
-    /// What was counted as a claim that got its connection turns out to be none.
-    pub(crate) fn uncount(&mut self, slot: SlotId) {
+    /// A connection comes back that served nobody.
+    pub(crate) fn came_back_unused(&mut self, slot: SlotId) {
         let berth = self.berth(slot);
-        let Some(away) = berth.away else { return };
-        berth.claims -= 1;
-        if let Some(waited) = away.waited() {
-            self.tally.wait.remove(waited);
+        let (away, serial) = (berth.away.take(), berth.serial);
+        if away.is_some() {
+            probes::handle_returned(&self.name, serial);
         }
     }
 
@@ -317,18 +348,7 @@ impl<K: Connector> State<K> {
     /// A claimer takes a connection away.
     #[inline]
     pub(crate) fn take_away(&mut self, slot: SlotId, away: Away) {
-        self.berth(slot).away = Some(away);
-        self.count(slot);
-    }
-
-    /// A claim has its connection, for the statistics.
-    #[inline]
-    pub(crate) fn count(&mut self, slot: SlotId) {
-        let berth = self.berth(slot);
-        berth.claims += 1;
-        if let Some(waited) = berth.away.and_then(|away| away.waited()) {
-            self.tally.wait.add(waited);
-        }
+        self.berth(slot).goes(away);
     }
 
     /// The slot's number for people.

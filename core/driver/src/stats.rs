@@ -174,6 +174,12 @@ impl<K: Connector> State<K> {
     /// Copies what there is to know, and nothing more: claimers wait for the lock meanwhile.
     pub(crate) fn copy(&mut self, now: Timestamp) -> Copied {
         self.learn_who_fetched();
+        for (slot, berth) in (0..).map(SlotId).zip(&mut self.shelf) {
+            let is_held = || self.machine.slot_kind(slot) == Some(SlotKind::Claimed);
+            if berth.away.is_some() && berth.seat().is_none() && is_held() {
+                berth.count(&mut self.tally);
+            }
+        }
         let mut backends = Vec::with_capacity(self.backends.len());
         backends.extend(self.machine.census().map(|view| {
             let entry = self.backends.get(view.id.0 as usize).and_then(Option::as_ref);

@@ -27,7 +27,7 @@ impl<K: Connector> State<K> {
         let latest = self.machine.latest();
         let (slot, claim) = self.machine.claim_at_once(latest)?;
         probes::claim_start(&self.name, claim);
-        let since = if is_sampled(claim) { clock() } else { latest };
+        let since = if is_sampled(claim) || !self.alarm.keeps_time() { clock() } else { latest };
         let mut link = self.lift(slot);
         // Its deadline counts from the first look at the clock, should `on_acquire` take its time.
         link.held.ticket = Ticket { arrival: claim, deadline: Timestamp::NEVER, failures: 0 };
@@ -48,7 +48,6 @@ impl<K: Connector> State<K> {
         let Some(turn) = self.machine.take_back(now, slot) else { return Err(link) };
         if let Place::Seated(claim) = self.berth(slot).place {
             self.roll.release(claim);
-            self.count(slot);
         }
         self.came_back(now, slot);
         match turn {
@@ -76,10 +75,9 @@ impl<K: Connector> State<K> {
         self.cells.lay(claim, link);
         self.roll.grant(claim);
         self.show_grant(number, slot, true);
-        // It counts once it is known to be fetched.
         let berth = self.berth(slot);
         berth.place = Place::Seated(claim);
-        berth.away = Some(Away::after_waiting(number, now, asked));
+        berth.goes(Away::after_waiting(number, now, asked));
         if let Some(waker) = waker {
             effects.wake(waker);
         }
@@ -88,7 +86,8 @@ impl<K: Connector> State<K> {
     /// A claimer is done with a connection, as far as people are told.
     #[inline]
     pub(crate) fn came_back(&mut self, now: Timestamp, slot: SlotId) {
-        let berth = self.berth(slot);
+        let berth = &mut self.shelf[slot.0 as usize];
+        berth.count(&mut self.tally);
         let (away, serial) = (berth.away.take(), berth.serial);
         if let Some(away) = away {
             if let Some(held) = away.held(now) {

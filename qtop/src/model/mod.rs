@@ -65,6 +65,8 @@ pub struct Desk {
     pub detail: bool,
     /// Whether the help is open, and how far it is scrolled.
     pub help: Option<usize>,
+    /// How far the details are scrolled.
+    pub read: usize,
     /// How many rows a screen has.
     pub page: usize,
     /// The backend that is pointed at, and its place: another takes it when it is gone.
@@ -83,6 +85,7 @@ impl Model {
             paused: false,
             detail: false,
             help: None,
+            read: 0,
             page: 1,
             pointed: None,
         };

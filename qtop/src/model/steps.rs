@@ -54,6 +54,8 @@ impl Model {
             Order::Quit => return Some(Wish::Quit),
             Order::Down => self.step(1),
             Order::Up => self.step(-1),
+            Order::PageDown if self.reads() => self.desk.read += self.desk.page,
+            Order::PageUp if self.reads() => self.desk.read = self.desk.read.saturating_sub(self.desk.page),
             Order::PageDown => self.step(page),
             Order::PageUp => self.step(-page),
             Order::First => self.step(isize::MIN),
@@ -65,7 +67,7 @@ impl Model {
             Order::Pause => self.desk.paused = !self.desk.paused,
             Order::Detail => {
                 self.desk.detail = !self.desk.detail;
-                self.desk.help = None;
+                (self.desk.help, self.desk.read) = (None, 0);
                 return self.desk.detail.then_some(Wish::Explain);
             }
             Order::Slower => return self.interval(self.seconds.saturating_add(1)),
@@ -81,6 +83,11 @@ impl Model {
         (seconds != self.seconds).then_some(Wish::Interval(seconds))
     }
 
+    /// Whether a screen further is one of the details.
+    fn reads(&self) -> bool {
+        self.desk.detail && self.desk.help.is_none()
+    }
+
     /// Moves the pointer, or scrolls the help where that is open.
     fn step(&mut self, places: isize) {
         if let Some(line) = self.desk.help {
@@ -91,7 +98,7 @@ impl Model {
         let last = rows.len().saturating_sub(1);
         let place = self.pointed(&rows).saturating_add_signed(places).min(last);
         let pointed = rows.get(place).map(|row| (row.key.clone(), place));
-        self.desk.pointed = pointed;
+        (self.desk.pointed, self.desk.read) = (pointed, 0);
     }
 
     fn sort(&mut self, places: isize) {

@@ -43,7 +43,8 @@ fn plan(model: &Model, height: usize) -> Plan {
     let pane = match rest {
         _ if !model.desk.detail => 0,
         0..16 => rest,
-        16.. => (rest / 2).min(16),
+        // The backend itself, and those beside it.
+        16.. => rest - (rest / 3).clamp(4, 12),
     };
     Plan { totals, table: rest - pane, pane }
 }
@@ -52,6 +53,14 @@ fn plan(model: &Model, height: usize) -> Plan {
 #[must_use]
 pub fn page(model: &Model, height: u16) -> usize {
     plan(model, height.into()).table.saturating_sub(1).max(1)
+}
+
+/// How far the details can be scrolled on a screen of this size.
+#[must_use]
+pub fn furthest(model: &Model, look: Look, width: u16, height: u16) -> usize {
+    let (rows, pane) = (model.rows(), plan(model, height.into()).pane);
+    let detail = panes::detail(model, rows.get(model.pointed(&rows)), look, width.into());
+    detail.len().saturating_sub(pane)
 }
 
 /// Draws a model as it is at `now`.
@@ -95,6 +104,7 @@ fn lines(model: &Model, look: Look, now: Duration, (width, height): (usize, usiz
         None if plan.pane > 0 => panes::detail(model, rows.get(pointed), look, width),
         None => Vec::new(),
     };
+    pane.drain(..model.desk.read.min(pane.len().saturating_sub(plan.pane)));
     pane.resize(plan.pane, Line::default());
     body.append(&mut pane);
     let dimmed = !fresh && model.desk.help.is_none();

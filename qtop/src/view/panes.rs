@@ -25,21 +25,23 @@ pub(crate) fn detail(model: &Model, row: Option<&Row<'_>>, look: Look, width: us
             label = " ".repeat(LABEL);
         }
     };
+    let queue = model.explanation.as_ref().map(|explanation| explanation.queue.to_string());
+    let queue = queue.unwrap_or_default();
     if let Some(row) = row {
         let why = model.explanation.as_ref().and_then(|explanation| explanation.backends.get(row.key));
         say("name", row.name().to_owned());
         say("address", row.address().to_owned());
         say("state", state(row, look));
         say("why", why.map(ToString::to_string).unwrap_or_default());
+        say("queue", queue);
         say("slots", slots(row));
         say("trouble", trouble(row));
         say("last error", row.set.last_error.as_deref().unwrap_or_default().to_owned());
         say("held", held(model, row));
     } else {
         say("", "there is no backend here".to_owned());
+        say("queue", queue);
     }
-    let queue = model.explanation.as_ref().map(|explanation| explanation.queue.to_string());
-    say("queue", queue.unwrap_or_default());
     lines
 }
 

@@ -111,7 +111,15 @@ fn the_details_of_a_backend() {
             screen(&model, PLAIN, 10, size)
         );
     }
+    (model.desk.page, model.desk.read) = (7, furthest(&model, PLAIN, 40, 10));
+    assert_eq!(model.desk.read, 13);
+    insta::assert_snapshot!("detail_scrolled_on_40_by_10", screen(&model, PLAIN, 10, SIZES[0]));
+    model.pressed(KeyCode::PageUp);
+    assert_eq!(model.desk.read, 6);
+    model.pressed(KeyCode::PageDown);
+    assert_eq!(model.desk.read, 13);
     model.pressed(KeyCode::Up);
+    assert_eq!(model.desk.read, 0, "another backend's details are read from the first line");
     model.explanation = None;
     insta::assert_snapshot!("detail_without_explanation", screen(&model, PLAIN, 10, SIZES[1]));
 }

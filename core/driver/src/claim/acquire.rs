@@ -135,7 +135,7 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
             let slot = end.slot;
             let (found, event) = match (sitting, end.link) {
                 (Sitting::Denied(refusal), link) => {
-                    state.uncount(slot);
+                    state.came_back_unused(slot);
                     state.put_back(now, slot, link.map_or(Place::Elsewhere, Place::Resting));
                     (Found::Denied(*refusal), Event::Returned(slot, Return::Abandoned))
                 }
@@ -181,10 +181,8 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
         let End { slot, link, mut ticket, failure } = end;
         let failure = failure.unwrap_or(Failure::Error);
         ticket.deadline = self.deadline_kept(state, now, ticket);
-        state.uncount(slot);
-        let berth = state.berth(slot);
-        berth.away = None;
-        berth.place = link.map_or(Place::Elsewhere, Place::Resting);
+        state.came_back_unused(slot);
+        state.berth(slot).place = link.map_or(Place::Elsewhere, Place::Resting);
         if let Some(error) = &self.error {
             state.blame(slot, error, effects);
         }

@@ -1,6 +1,7 @@
 //! A websocket: frames out, and whatever a client says in.
 
 use std::future::{Future, poll_fn};
+use std::io::ErrorKind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -17,7 +18,7 @@ use super::Serve;
 use super::door::House;
 use super::frame::Frame;
 use super::route::Wanted;
-use super::stream::{WRITING, hang_up};
+use super::stream::{Rationed, WRITING, hang_up};
 use crate::runtime::within;
 
 /// The longest message of a client; it has nothing to say but that it is there.
@@ -27,19 +28,26 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// And after so long it is not.
 const LOST: Duration = Duration::from_secs(30);
 
-/// How often a client may say something between two frames.
+/// How many messages a client may send in a second.
 const TALK: u32 = 100;
+const SECOND: Duration = Duration::from_secs(1);
+/// How many bytes may come before a message is whole: one of many frames, each of a few bytes, need never end.
+const WORDS: usize = 64 * 1024;
+const TOO_MUCH: (CloseCode, &str) = (CloseCode::Policy, "you talk too much");
 
 /// A client that looks on.
 pub(super) struct Feed<'house, R: Serve> {
     house: &'house House<R>,
     wanted: Wanted,
-    socket: WebSocketStream<R::Stream>,
+    socket: WebSocketStream<Rationed<R::Stream>>,
     /// The claims it knows of.
     claims: Option<u64>,
     heard: Timestamp,
     /// When it is asked whether it is there.
     ask_at: Timestamp,
+    /// When it may begin to count its messages anew, and how many it sent by now.
+    talk_until: Timestamp,
+    said: u32,
 }
 
 /// What ends a pause between frames.
@@ -58,9 +66,11 @@ impl<'house, R: Serve> Feed<'house, R> {
     pub(super) async fn new(house: &'house House<R>, mut wanted: Wanted, stream: R::Stream) -> Self {
         let config = WebSocketConfig::default().max_message_size(Some(MESSAGE)).max_frame_size(Some(MESSAGE));
         let rest = std::mem::take(&mut wanted.rest);
+        let stream = Rationed::new(stream, WORDS);
         let socket = WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(config)).await;
         let now = house.runtime.now();
-        Self { house, wanted, socket, claims: None, heard: now, ask_at: now.after(SILENCE) }
+        let (ask_at, talk_until) = (now.after(SILENCE), now.after(SECOND));
+        Self { house, wanted, socket, claims: None, heard: now, ask_at, talk_until, said: 0 }
     }
 
     /// Sends frames until somebody goes.
@@ -83,7 +93,7 @@ impl<'house, R: Serve> Feed<'house, R> {
             }
             match self.pause(frame.set, due).await {
                 Some(Some((code, why))) => return self.close(code, why).await,
-                Some(None) => return hang_up(&self.house.runtime, self.socket.into_inner()).await,
+                Some(None) => return self.hang_up().await,
                 None => {}
             }
         }
@@ -93,16 +103,21 @@ impl<'house, R: Serve> Feed<'house, R> {
     async fn pause(&mut self, set: Option<u64>, due: Timestamp) -> Option<Option<(CloseCode, &'static str)>> {
         let pool = Arc::clone(&self.wanted.pool);
         let mut changed = pin!(pool.changed(set));
-        let mut said = 0;
         loop {
             match self.news(changed.as_mut(), due).await {
                 News::Frame => return None,
                 News::Goes(word) => return Some(word),
-                News::Said if said == TALK => return Some(Some((CloseCode::Policy, "you talk too much"))),
                 News::Said => {
-                    said += 1;
                     self.heard = self.house.runtime.now();
                     self.ask_at = self.heard.after(SILENCE);
+                    if self.heard >= self.talk_until {
+                        (self.said, self.talk_until) = (0, self.heard.after(SECOND));
+                    }
+                    self.said += 1;
+                    if self.said > TALK {
+                        return Some(Some(TOO_MUCH));
+                    }
+                    self.socket.get_mut().refill(WORDS);
                 }
                 News::Silence => {
                     let now = self.house.runtime.now();
@@ -155,8 +170,12 @@ impl<'house, R: Serve> Feed<'house, R> {
     async fn close(mut self, code: CloseCode, why: &'static str) {
         let frame = CloseFrame { code, reason: why.into() };
         if self.send(Message::Close(Some(frame))).await {
-            hang_up(&self.house.runtime, self.socket.into_inner()).await;
+            self.hang_up().await;
         }
+    }
+
+    async fn hang_up(self) {
+        hang_up(&self.house.runtime, self.socket.into_inner().into_inner()).await;
     }
 }
 
@@ -166,6 +185,8 @@ fn last_word(error: &Error) -> Option<(CloseCode, &'static str)> {
         Some((CloseCode::Size, "a message has at most 4096 bytes"))
     } else if matches!(error, Error::Protocol(_) | Error::Utf8(_)) {
         Some((CloseCode::Protocol, "this is no websocket message"))
+    } else if matches!(error, Error::Io(error) if error.kind() == ErrorKind::QuotaExceeded) {
+        Some(TOO_MUCH)
     } else {
         None
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use qorb_driver::{Backend, Connector, Denial, FixedResolver, Policy, Pool, Standing};
@@ -125,6 +125,53 @@ fn a_claim_counts_once_however_often_on_acquire_fails() {
     let stats = rig.pool.stats();
     assert_eq!(stats.granted_at_once + stats.granted_after_waiting, 1);
     assert_eq!(rig.stats("a").total_claims, 1);
+    rig.end();
+}
+
+#[test]
+fn no_counter_goes_back_where_on_acquire_fails_after_a_while() {
+    let rig = Rig::with(&["a"], |policy| (policy.max_slots, policy.spares_wanted) = (1, 1));
+    rig.settle();
+    let seen = || {
+        let stats = rig.pool.stats();
+        let hold = rig.pool.stats().hold.count();
+        (
+            rig.stats("a").total_claims,
+            stats.granted_at_once + stats.granted_after_waiting,
+            stats.wait.count(),
+            hold,
+        )
+    };
+    drop(rig.claim());
+    assert_eq!(seen(), (1, 1, 0, 1));
+    rig.script.once("a", Method::Acquire, Act::FAIL.after(500));
+    let mut at_once = Hand::new(rig.pool.claim());
+    let mut behind = Hand::new(rig.pool.claim());
+    assert!(at_once.poll().is_pending());
+    assert!(behind.poll().is_pending());
+    assert_eq!(seen(), (1, 1, 0, 1), "whether it takes the connection is not known yet");
+    rig.pass(1_000);
+    let Poll::Ready(Ok(handle)) = at_once.poll() else { panic!("there is another connection") };
+    assert_eq!(seen(), (2, 2, 1, 1), "a handle that is out counts");
+    drop(handle);
+    assert_eq!(seen(), (2, 2, 1, 1));
+    rig.script.once("a", Method::Acquire, Act::PASS.after(500));
+    assert!(behind.poll().is_pending());
+    assert_eq!(seen(), (2, 2, 1, 1));
+    drop((at_once, behind));
+    assert_eq!(seen(), (2, 2, 1, 1), "it walked off");
+    rig.end();
+}
+
+#[test]
+fn a_connection_that_is_claimed_after_a_quiet_hour_has_not_been_out_for_an_hour() {
+    let rig = Rig::with(&["a"], |policy| policy.set_config.health_interval = Duration::MAX);
+    rig.settle();
+    drop(rig.claim());
+    rig.pass(3_600_000);
+    let handle = rig.claim();
+    assert_eq!(rig.pool.stats().handles[0].held, Duration::ZERO);
+    drop(handle);
     rig.end();
 }
 

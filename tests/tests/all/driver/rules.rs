@@ -384,6 +384,12 @@ fn a_label_is_shown_as_long_as_the_connection_is_out() {
     let unlabelled = rig.claim();
     assert_eq!(labels(), [None], "nobody is taken for who had the connection before");
     drop(unlabelled);
+    rig.script.once("a", Method::Acquire, Act::PASS.after(500));
+    let mut acquiring = Hand::new(rig.pool.claim().labelled("in on_acquire"));
+    assert!(acquiring.poll().is_pending());
+    assert_eq!(labels(), [Some("in on_acquire".to_owned())]);
+    drop(acquiring);
+    rig.settle();
     let refused = rig.pool.try_claim().labelled("twice");
     let (first, second) = (rig.claim(), rig.world.run_until(refused));
     assert_eq!(second.expect_err("one of them has it").kind, Denial::AllClaimsUsed { checking: 0 });

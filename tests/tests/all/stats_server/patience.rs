@@ -54,6 +54,18 @@ impl Rig {
     }
 }
 
+/// A request for a websocket, for a client that speaks in bytes.
+fn upgrade() -> String {
+    let headers = [
+        "Host: localhost",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ];
+    request("/qtop/stats?update_secs=255", &headers)
+}
+
 /// More than a frame of two backends.
 const PLENTY: usize = 1 << 20;
 
@@ -105,17 +117,7 @@ fn frames_come_at_even_intervals() {
 fn a_client_that_never_reads_is_dropped_after_five_seconds() {
     let rig = Rig::new();
     let mut wire = rig.call(1000);
-    let upgrade = request(
-        "/qtop/stats?update_secs=255",
-        &[
-            "Host: localhost",
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            "Sec-WebSocket-Version: 13",
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        ],
-    );
-    rig.world.run_until(wire.write_all(upgrade.as_bytes())).expect("it listens");
+    rig.world.run_until(wire.write_all(upgrade().as_bytes())).expect("it listens");
     rig.world.pass(Duration::from_millis(4900));
     let told = |wire: &mut Wire| rig.world.run_until(wire.write_all(b"?"));
     told(&mut wire).expect("it is still there");
@@ -159,6 +161,40 @@ fn a_client_that_talks_too_much_is_sent_away() {
         }
         assert_eq!(socket.last_word().await.code, CloseCode::Policy);
     });
+    rig.end();
+}
+
+#[test]
+fn a_client_that_says_little_but_often_stays() {
+    let rig = Rig::new();
+    rig.world.run_until(async {
+        let mut socket = open_on(rig.call(PLENTY), "/qtop/stats?update_secs=255").await;
+        socket.frame().await;
+        for _ in 0..250 {
+            socket.0.send(Message::Ping("".into())).await.expect("it listens");
+            rig.world.sim().sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(in_set(&socket.frame().await).len(), 2);
+    });
+    rig.end();
+}
+
+#[test]
+fn a_message_that_never_ends_is_ended() {
+    let rig = Rig::new();
+    let mut wire = rig.call(PLENTY);
+    // Its first frame, and then more and more of it, none of which holds anything.
+    let mut words = upgrade().into_bytes();
+    words.extend([0x02, 0x80, 0, 0, 0, 0]);
+    words.extend([0x00, 0x80, 0, 0, 0, 0].repeat(30_000));
+    let begin = rig.millis();
+    let mut heard = Vec::new();
+    rig.world.run_until(async {
+        wire.write_all(&words).await.expect("it listens");
+        wire.read_to_end(&mut heard).await.expect("it hangs up");
+    });
+    assert!(heard.ends_with(b"you talk too much"), "{:?}", String::from_utf8_lossy(&heard));
+    assert!(rig.millis() - begin < 1000, "{}", rig.millis() - begin);
     rig.end();
 }
 
