@@ -17,6 +17,7 @@ use qorb_core::Timestamp;
 use super::Serve;
 use super::door::House;
 use super::frame::Frame;
+use super::pools::MOMENT;
 use super::route::Wanted;
 use super::stream::{Rationed, WRITING, hang_up};
 use crate::runtime::within;
@@ -59,8 +60,11 @@ enum News {
     /// The client said something.
     Said,
     /// It goes, with this for its last word if it needs one.
-    Goes(Option<(CloseCode, &'static str)>),
+    Goes(LastWord),
 }
+
+/// What a client is told when it goes, if anything.
+type LastWord = Option<(CloseCode, &'static str)>;
 
 impl<'house, R: Serve> Feed<'house, R> {
     pub(super) async fn new(house: &'house House<R>, mut wanted: Wanted, stream: R::Stream) -> Self {
@@ -87,11 +91,16 @@ impl<'house, R: Serve> Feed<'house, R> {
                 return self.close(CloseCode::Away, "the pool has ended").await;
             }
             let now = self.house.runtime.now();
+            let mut calm = now;
             if due <= now {
                 // What was missed while the client took its time is not made up for.
                 due = due.after(self.wanted.every).max(now);
+            } else {
+                // One that came between two others, for another set: where sets change all the time, not each
+                // of them is shown.
+                calm = now.after(MOMENT);
             }
-            match self.pause(frame.set, due).await {
+            match self.pause(frame.set, calm, due).await {
                 Some(Some((code, why))) => return self.close(code, why).await,
                 Some(None) => return self.hang_up().await,
                 None => {}
@@ -99,10 +108,13 @@ impl<'house, R: Serve> Feed<'house, R> {
         }
     }
 
-    /// Waits for the next frame. `Some`: the client goes instead.
-    async fn pause(&mut self, set: Option<u64>, due: Timestamp) -> Option<Option<(CloseCode, &'static str)>> {
-        let pool = Arc::clone(&self.wanted.pool);
-        let mut changed = pin!(pool.changed(set));
+    /// Waits until the next frame is due, or from `calm` on for another set. `Some`: the client goes instead.
+    async fn pause(&mut self, set: Option<u64>, calm: Timestamp, due: Timestamp) -> Option<LastWord> {
+        let (pool, rest) = (Arc::clone(&self.wanted.pool), self.house.runtime.sleep_until(calm));
+        let mut changed = pin!(async {
+            rest.await;
+            pool.changed(set).await;
+        });
         loop {
             match self.news(changed.as_mut(), due).await {
                 News::Frame => return None,
@@ -180,7 +192,7 @@ impl<'house, R: Serve> Feed<'house, R> {
 }
 
 /// What a client is told about what it said.
-fn last_word(error: &Error) -> Option<(CloseCode, &'static str)> {
+fn last_word(error: &Error) -> LastWord {
     if matches!(error, Error::Capacity(_)) {
         Some((CloseCode::Size, "a message has at most 4096 bytes"))
     } else if matches!(error, Error::Protocol(_) | Error::Utf8(_)) {

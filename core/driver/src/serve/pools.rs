@@ -22,7 +22,7 @@ use crate::shared::Shared;
 use crate::stats::Stats;
 
 /// How long a snapshot is the same moment's, unless the set of backends changes.
-const MOMENT: Duration = Duration::from_millis(50);
+pub(super) const MOMENT: Duration = Duration::from_millis(50);
 
 /// A pool, whatever its connector and its runtime.
 trait Watched: Send + Sync {

@@ -13,8 +13,8 @@ pub(crate) struct Recording {
     ring: Ring<PoolMachine>,
     /// Where to write it should a fault of ours come to light: the first one alone.
     faults: Option<PathBuf>,
-    /// After so many more events the machine is recounted. A recount takes the time of as many, so that all of
-    /// them together cost no more than the events do.
+    /// After so many more events the machine is recounted: as many as there are slots and backends. A recount
+    /// takes the time of as many, so that all of them together cost no more than the events do.
     recount_in: usize,
     /// What came to light, until somebody tells people.
     pub(super) found: Option<String>,
@@ -47,7 +47,7 @@ impl Recording {
         if self.recount_in > 0 {
             self.recount_in -= 1;
         } else if self.faults.is_some() {
-            self.recount_in = machine.policy().max_slots + machine.census().count();
+            self.recount_in = machine.census().map(|backend| 1 + backend.counts.total() as usize).sum();
             if let Err(breach) = machine.audit() {
                 self.fault(&breach);
             }

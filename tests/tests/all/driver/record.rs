@@ -63,6 +63,18 @@ fn only_the_latest_events_are_remembered_and_they_replay() {
 }
 
 #[test]
+fn a_pool_that_looks_out_for_faults_of_its_own_works_under_any_policy() {
+    let rig = Rig::with(&["a"], |policy| policy.max_slots = usize::MAX);
+    let path = log("faults.log");
+    rig.pool.record_faults_to(50, &path);
+    live(&rig);
+    let (_, latest) = replayed(&rig, "sound.log");
+    assert_eq!(latest.events, 50);
+    assert!(!path.exists(), "nothing is wrong with it");
+    rig.end();
+}
+
+#[test]
 fn a_pool_that_remembers_nothing_says_what_to_do() {
     let rig = Rig::new(&["a"]);
     let error = rig.pool.record_to(log("nothing.log")).expect_err("nothing is remembered").to_string();

@@ -114,6 +114,32 @@ fn frames_come_at_even_intervals() {
 }
 
 #[test]
+fn another_set_is_shown_at_once_but_not_each_of_many() {
+    let rig = Rig::new();
+    rig.world.run_until(async {
+        let mut socket = open_on(rig.call(PLENTY), "/qtop/stats?update_secs=255").await;
+        socket.frame().await;
+        let begin = rig.millis();
+        rig.sets.publish(&["a", "b", "c"]);
+        assert_eq!((in_set(&socket.frame().await).len(), rig.millis() - begin), (3, 0));
+        // They change a thousand times in a second.
+        for _ in 0..500 {
+            for set in [&["a"][..], &["a", "b"]] {
+                rig.sets.publish(set);
+                rig.world.sim().sleep(Duration::from_millis(1)).await;
+            }
+        }
+        rig.sets.publish(&["a", "b", "c", "d"]);
+        let mut frames = 1;
+        while in_set(&socket.frame().await).len() < 4 {
+            frames += 1;
+        }
+        assert!((10..=22).contains(&frames), "{frames} frames");
+    });
+    rig.end();
+}
+
+#[test]
 fn a_client_that_never_reads_is_dropped_after_five_seconds() {
     let rig = Rig::new();
     let mut wire = rig.call(1000);
