@@ -141,7 +141,7 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
                 if state.machine.slot_kind(link.held.slot) == Some(SlotKind::Granted) {
                     state.handle(now, Event::Fetched(claim), &mut effects);
                 }
-                state.take_away(link.held.slot, Away::at_once(self.number, now));
+                state.berth(link.held.slot).goes(Away::at_once(self.number, now));
                 self.phase = Phase::Over;
                 (Found::Granted(link), Some(waker))
             }

@@ -80,6 +80,17 @@ impl<K: Connector> Berth<K> {
         }
     }
 
+    /// Takes the connection off the shelf for a claimer.
+    #[inline]
+    pub(crate) fn lift(&mut self) -> Link<K> {
+        match self.place.take() {
+            Place::Resting(link) => link,
+            Place::Suspended(_) | Place::Seated(_) | Place::Busy(_) | Place::Elsewhere => {
+                unreachable!("C5: a granted connection rests")
+            }
+        }
+    }
+
     /// It goes to a claimer, or to a seat where one will find it.
     #[inline]
     pub(crate) fn goes(&mut self, away: Away) {
@@ -255,7 +266,7 @@ impl<K: Connector> State<K> {
     ) {
         match action {
             Action::Grant { claim, slot, ticket } => {
-                let mut link = self.lift(slot);
+                let mut link = self.berth(slot).lift();
                 link.held.ticket = ticket;
                 if let Some((_, number)) = mine.filter(|(id, _)| *id == claim) {
                     self.show_grant(number, slot, false);
@@ -326,29 +337,11 @@ impl<K: Connector> State<K> {
         }
     }
 
-    /// Takes a connection off the shelf for a claimer.
-    #[inline]
-    pub(crate) fn lift(&mut self, slot: SlotId) -> Link<K> {
-        let berth = self.berth(slot);
-        match berth.place.take() {
-            Place::Resting(link) => link,
-            Place::Suspended(_) | Place::Seated(_) | Place::Busy(_) | Place::Elsewhere => {
-                unreachable!("C5: a granted connection rests")
-            }
-        }
-    }
-
     /// Puts a connection back that a claimer had.
     pub(crate) fn put_back(&mut self, now: Timestamp, slot: SlotId, place: Place<K>) {
         self.catch_up_with(slot);
         self.berth(slot).place = place;
         self.came_back(now, slot);
-    }
-
-    /// A claimer takes a connection away.
-    #[inline]
-    pub(crate) fn take_away(&mut self, slot: SlotId, away: Away) {
-        self.berth(slot).goes(away);
     }
 
     /// The slot's number for people.
@@ -413,7 +406,7 @@ impl<K: Connector> State<K> {
     #[inline]
     pub(crate) fn entry(&mut self, id: BackendId) -> &mut Entry {
         let entry = self.backends.get_mut(id.0 as usize).and_then(Option::as_mut);
-        entry.expect("a backend is added before anything happens to it")
+        entry.unwrap_or_else(|| no_entry())
     }
 
     /// Remembers a backend's error for people. The one before is dropped outside the lock.
@@ -434,4 +427,11 @@ impl<K: Connector> State<K> {
         let source = self.last_error.as_ref().filter(|_| unreachable).cloned();
         Refusal { kind, waiting: self.machine.waiting() as usize, source }
     }
+}
+
+/// Out of the way of every turn.
+#[cold]
+#[inline(never)]
+fn no_entry() -> ! {
+    panic!("a backend is added before anything happens to it")
 }

@@ -28,11 +28,12 @@ impl<K: Connector> State<K> {
         let (slot, claim) = self.machine.claim_at_once(latest)?;
         probes::claim_start(&self.name, claim);
         let since = if is_sampled(claim) || !self.alarm.keeps_time() { clock() } else { latest };
-        let mut link = self.lift(slot);
+        let berth = self.berth(slot);
+        let mut link = berth.lift();
+        berth.goes(Away::at_once(claim, since));
         // Its deadline counts from the first look at the clock, should `on_acquire` take its time.
         link.held.ticket = Ticket { arrival: claim, deadline: Timestamp::NEVER, failures: 0 };
         self.show_grant(claim, slot, false);
-        self.take_away(slot, Away::at_once(claim, since));
         Some((link, claim))
     }
 

@@ -85,7 +85,13 @@ impl List {
     #[inline]
     pub(crate) fn pop_front(&mut self, links: &mut impl Links) -> Option<u32> {
         let first = self.first()?;
-        self.remove(first, links);
+        let Link { after, .. } = core::mem::replace(links.link(first), Link::NONE);
+        match after {
+            NIL => self.last = NIL,
+            after => links.link(after).before = NIL,
+        }
+        self.first = after;
+        self.len -= 1;
         Some(first)
     }
 

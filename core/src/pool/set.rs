@@ -159,11 +159,18 @@ pub(crate) type Sets = Table<SlotSet>;
 impl Table<SlotSet> {
     #[inline]
     pub(crate) fn at(&self, backend: BackendId) -> &SlotSet {
-        self.get(backend.0).expect("a backend exists as long as one of its slots")
+        self.get(backend.0).unwrap_or_else(|| no_backend())
     }
 
     #[inline]
     pub(crate) fn at_mut(&mut self, backend: BackendId) -> &mut SlotSet {
-        self.get_mut(backend.0).expect("a backend exists as long as one of its slots")
+        self.get_mut(backend.0).unwrap_or_else(|| no_backend())
     }
+}
+
+/// Out of the way: every turn asks several times.
+#[cold]
+#[inline(never)]
+fn no_backend() -> ! {
+    panic!("a backend exists as long as one of its slots")
 }

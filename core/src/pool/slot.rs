@@ -107,7 +107,7 @@ pub(crate) struct IdleLinks<'slots>(pub(crate) &'slots mut Slots);
 impl Links for IdleLinks<'_> {
     #[inline]
     fn link(&mut self, id: u32) -> &mut Link {
-        &mut self.0.get_mut(id).expect("only slots that exist are listed").idle
+        &mut self.0.at_mut(SlotId(id)).idle
     }
 }
 
@@ -196,11 +196,18 @@ impl Counts {
 impl Table<Slot> {
     #[inline]
     pub(crate) fn at(&self, slot: SlotId) -> &Slot {
-        self.get(slot.0).expect("C3: the slot exists until its last completion")
+        self.get(slot.0).unwrap_or_else(|| no_slot())
     }
 
     #[inline]
     pub(crate) fn at_mut(&mut self, slot: SlotId) -> &mut Slot {
-        self.get_mut(slot.0).expect("C3: the slot exists until its last completion")
+        self.get_mut(slot.0).unwrap_or_else(|| no_slot())
     }
+}
+
+/// Out of the way: every turn asks several times.
+#[cold]
+#[inline(never)]
+fn no_slot() -> ! {
+    panic!("C3: the slot exists until its last completion")
 }
