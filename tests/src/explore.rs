@@ -7,6 +7,7 @@
 mod known;
 mod report;
 
+use std::collections::BTreeMap;
 use std::fmt::{Debug, Write as _};
 use std::time::Instant;
 
@@ -87,6 +88,14 @@ pub fn explore<W: World>(
 /// States to be expanded, and their numbers.
 type Layer<W> = Vec<(Box<W>, u32)>;
 
+/// A state that looks like another, and has to behave like it.
+struct Twin {
+    /// How it was reached: from which state, by which of its steps.
+    way: (u32, u32),
+    /// The sum of its successors' fingerprints.
+    follows: u64,
+}
+
 struct Explorer<'start, W: World> {
     start: &'start W,
     /// States by fingerprint.
@@ -97,8 +106,13 @@ struct Explorer<'start, W: World> {
     follows: Vec<u64>,
     /// For each state and promise, where a world that behaves goes from it.
     pursuits: Vec<u32>,
+    /// What followed from states that look like one that was not expanded when they were met.
+    twins: BTreeMap<u32, Vec<Twin>>,
     expanded: usize,
     transitions: u64,
+    /// Steps that led to a state that looks like a known one.
+    merged: u64,
+    compared: u64,
     seen: W::Seen,
     /// Worlds whose memory is used again.
     spare: Vec<Box<W>>,
@@ -116,8 +130,11 @@ impl<'start, W: World> Explorer<'start, W> {
             trail: vec![(0, 0)],
             follows: Vec::new(),
             pursuits: Vec::new(),
+            twins: BTreeMap::new(),
             expanded: 0,
             transitions: 0,
+            merged: 0,
+            compared: 0,
             seen,
             spare: Vec::new(),
             steps: Vec::new(),
@@ -126,8 +143,8 @@ impl<'start, W: World> Explorer<'start, W> {
     }
 
     fn progress(&self, depth: u32, frontier: usize, began: Instant) -> Progress {
-        let (states, transitions) = (self.trail.len(), self.transitions);
-        Progress { states, transitions, depth, frontier, took: began.elapsed() }
+        let (states, transitions, compared) = (self.trail.len(), self.transitions, self.compared);
+        Progress { states, transitions, compared, depth, frontier, took: began.elapsed() }
     }
 
     /// Takes every step from every state of a layer, and returns the states that are new.
@@ -165,7 +182,7 @@ impl<'start, W: World> Explorer<'start, W> {
                     self.trail.push((index, number));
                     next.push((then, fresh));
                 } else {
-                    self.compare(&then, there).map_err(|rule| self.violation(rule, index, Some(number)))?;
+                    self.merge(&then, there, (index, number))?;
                     self.spare.push(then);
                 }
             }
@@ -178,6 +195,9 @@ impl<'start, W: World> Explorer<'start, W> {
             }
             self.follows.push(follows);
             self.expanded += 1;
+            for twin in self.twins.remove(&index).unwrap_or_default() {
+                self.compare(&twin, index)?;
+            }
             self.steps = steps;
             self.spare.push(world);
         }
@@ -204,26 +224,45 @@ impl<'start, W: World> Explorer<'start, W> {
         Ok(then)
     }
 
-    /// Now and then, compares what follows from a state that looks like a known one with what
-    /// followed from that.
-    fn compare(&mut self, world: &W, known: u32) -> Result<(), String> {
-        let Some(&follows) = self.follows.get(known as usize) else { return Ok(()) };
-        if !self.transitions.is_multiple_of(COMPARED) {
+    /// Now and then, compares what follows from a state that looks like a known one with what follows from
+    /// that: once that is known too, for most that look alike meet in a layer that is still to be expanded.
+    fn merge(&mut self, world: &W, known: u32, way: (u32, u32)) -> Result<(), Violation> {
+        self.merged += 1;
+        if !self.merged.is_multiple_of(COMPARED) {
             return Ok(());
         }
-        let here = self.successors(world)?;
-        if here.iter().fold(0, |sum: u64, (fingerprint, _)| sum.wrapping_add(*fingerprint as u64)) == follows
-        {
+        let here = self.successors(world).map_err(|rule| self.violation(rule, way.0, Some(way.1)))?;
+        let follows = here.iter().fold(0, |sum: u64, (fingerprint, _)| sum.wrapping_add(*fingerprint as u64));
+        let twin = Twin { way, follows };
+        if (known as usize) < self.follows.len() {
+            return self.compare(&twin, known);
+        }
+        self.twins.entry(known).or_default().push(twin);
+        Ok(())
+    }
+
+    /// Compares what followed from a state that looks like a known one with what followed from that.
+    fn compare(&mut self, twin: &Twin, known: u32) -> Result<(), Violation> {
+        self.compared += 1;
+        if twin.follows == self.follows[known as usize] {
             return Ok(());
         }
+        let (one, way) = self.retrace(twin.way.0, Some(twin.way.1));
+        let rule = self.difference(&one, known).unwrap_or_else(|rule| rule);
+        Err(Violation { rule, transcript: way })
+    }
+
+    /// How what follows from this state differs from what follows from the known one that it looks like.
+    fn difference(&mut self, one: &W, known: u32) -> Result<String, String> {
         let (other, story) = self.retrace(known, None);
+        let here = self.successors(one)?;
         let there = self.successors(&other)?;
         let only = |these: &[(u128, W::Step)], those: &[(u128, W::Step)]| {
             let lacking = these.iter().filter(|(one, _)| those.iter().all(|(other, _)| one != other));
             lacking.map(|(_, step)| format!("\n    {step:?}")).collect::<String>()
         };
         let (here, there) = (only(&here, &there), only(&there, &here));
-        Err(format!(
+        Ok(format!(
             "it looks like another state, but behaves differently on{here}\nthan that on{there}\nwhich is\n{story}"
         ))
     }

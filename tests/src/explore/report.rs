@@ -10,6 +10,8 @@ pub struct Progress {
     pub states: usize,
     /// Edges walked.
     pub transitions: u64,
+    /// States that look like a known one and were compared with it.
+    pub compared: u64,
     /// Layers done.
     pub depth: u32,
     /// States of the next layer.
@@ -45,9 +47,10 @@ impl fmt::Display for Progress {
         let rate = self.transitions as f64 / self.took.as_secs_f64().max(f64::MIN_POSITIVE);
         write!(
             f,
-            "{} states, {} transitions, {} deep, {} to expand, {:.1} s, {:.0} thousand events a second",
+            "{} states, {} transitions, {} compared, {} deep, {} to expand, {:.1} s, {:.0} thousand events a second",
             self.states,
             self.transitions,
+            self.compared,
             self.depth,
             self.frontier,
             self.took.as_secs_f64(),

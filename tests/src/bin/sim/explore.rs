@@ -129,6 +129,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     let summary = json!({
         "states": far.states,
         "transitions": far.transitions,
+        "compared": far.compared,
         "depth": far.depth,
         "complete": found.complete,
         "never": found.never,

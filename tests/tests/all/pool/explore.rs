@@ -8,7 +8,7 @@ use std::time::Duration;
 use qorb_core::dice::Dice;
 use qorb_core::pool::{ClaimId, Event, Failure, Policy, PoolMachine, Return, SetConfig, SlotId};
 use qorb_core::{Backend, Machine, Timestamp};
-use qorb_tests::explore::{REPEATED, Report};
+use qorb_tests::explore::{Progress, REPEATED, Report};
 use qorb_tests::pool_world::{Freedom, Seen, Size, walk};
 
 /// Walks a world, to its end or up to so many states.
@@ -18,8 +18,21 @@ fn explored(size: Size, freedom: Freedom, limit: usize, seen: Seen) -> Report<Se
     if let Some(violation) = report.violation {
         panic!("{violation}");
     }
-    println!("{size:?}: {}", report.progress);
+    let far = report.progress;
+    println!("{size:?}: {far}");
+    assert_compared(&far);
     report
+}
+
+/// Of all steps, fewer lead to a state that is new than to one that looks like a known one; of those, one in 256
+/// is compared with it.
+fn assert_compared(far: &Progress) {
+    let merged = far.transitions - far.states as u64;
+    assert!(
+        far.compared > 0 && far.compared >= merged / 512,
+        "only {} of {merged} were compared",
+        far.compared
+    );
 }
 
 fn every_state_of(size: Size, freedom: Freedom, seen: Seen) -> Seen {
