@@ -7,6 +7,7 @@ mod model;
 mod next;
 mod rules;
 mod seen;
+mod size;
 
 use std::fmt::Write as _;
 use std::rc::Rc;
@@ -14,86 +15,20 @@ use std::time::Duration;
 
 use qorb_core::dice::Dice;
 use qorb_core::pool::{
-    Action, BackendId, ClaimId, Event, Line, Pace, Policy, PoolMachine, Return, SetConfig, SlotId, SlotKind,
-    Ticket, transcript_event,
+    Action, BackendId, ClaimId, Event, Line, PoolMachine, Return, SlotId, SlotKind, Standing, Ticket,
+    transcript_event,
 };
 use qorb_core::{Backend, Machine, Timestamp};
 
 use self::model::{ClaimModel, Place, SlotModel};
 pub use self::seen::{SOMETIMES, Seen};
+pub use self::size::{Freedom, Size};
 use crate::contract::most_actions;
 use crate::explore::{Progress, Report, World, explore};
 
 /// What must come about in the end: everybody behaves, or only one backend does and the others answer
 /// nothing.
 const PROMISES: [&str; 6] = ["C9", "C11", "C11", "C11", "C11", "C11"];
-
-/// How large a world is.
-#[derive(Clone, Copy, Debug)]
-pub struct Size {
-    /// Backends that may be in the set.
-    pub backends: u16,
-    /// `max_slots`.
-    pub slots: usize,
-    /// `max_count`.
-    pub slots_of_one: usize,
-    /// Claims that may be outstanding, held ones included.
-    pub claims: usize,
-    /// How often `on_acquire` may fail for one claim.
-    pub tries: u8,
-    /// States are told apart that differ in the numbers of their slots alone.
-    ///
-    /// Of two timers that ring together, that of the lower number is the first, and it may be the only one
-    /// whose connection is checked. So without, a state may stand for one that behaves otherwise on a tick, and
-    /// its ticks are not compared; with it nothing is left out, and there are as many states again for two
-    /// slots, and six times as many for three.
-    pub numbered: bool,
-    /// One of so many steps is taken twice (C1), and with a clock that went back (C8).
-    pub repeated: u64,
-}
-
-/// What may happen in a world besides claims that come, are fetched, cancelled and returned, operations
-/// that end well or badly, and time that passes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Freedom {
-    /// The resolver publishes any set at any time; otherwise all backends once, at the start.
-    pub membership: bool,
-    /// `on_acquire` pends and fails.
-    pub acquire: bool,
-    /// The pool is shut down.
-    pub shutdown: bool,
-    /// Claims may give up waiting; otherwise only "now or never" ones do.
-    pub deadlines: bool,
-    /// Claims may be "now or never".
-    pub hasty: bool,
-    /// Every backend is a tier of its own, and the resolver may turn their order round.
-    pub tiers: bool,
-    /// The first backend moves: the resolver finds its name at another address, and back again.
-    pub moves: bool,
-}
-
-impl Freedom {
-    /// Everything may happen, to backends of one tier that stay where they are.
-    pub const ALL: Self = Self {
-        membership: true,
-        acquire: true,
-        shutdown: true,
-        deadlines: true,
-        hasty: true,
-        tiers: false,
-        moves: false,
-    };
-    /// Nothing of it happens.
-    pub const NONE: Self = Self {
-        membership: false,
-        acquire: false,
-        shutdown: false,
-        deadlines: false,
-        hasty: false,
-        tiers: false,
-        moves: false,
-    };
-}
 
 /// The step of time. Every time-out is a small multiple of it, so that deadlines take few values.
 const UNIT: Duration = Duration::from_secs(1);
@@ -140,38 +75,17 @@ pub struct PoolWorld {
     stopped: bool,
     /// A claim that just came got nothing.
     turned_away: bool,
+    /// The slot that just connected, where the last connect to its backend had failed.
+    probed: Option<SlotId>,
     out: Vec<Action>,
 }
 
 impl PoolWorld {
-    /// A pool with a policy in which every time-out plays a part and takes one step of time, so that the
-    /// world stays finite. Only the dice that always draw the highest make the pause as long.
+    /// A pool to which nothing has happened. Only the dice that always draw the highest make the pause as long
+    /// as a step of time.
     #[must_use]
     pub fn new(size: Size, freedom: Freedom) -> Self {
-        let policy = Policy {
-            spares_wanted: 1,
-            max_slots: size.slots,
-            rebalance_interval: UNIT,
-            claim_timeout: UNIT,
-            max_waiting: 1,
-            set_config: SetConfig {
-                max_count: size.slots_of_one,
-                min_connection_backoff: UNIT,
-                max_connection_backoff: UNIT,
-                spread: Duration::ZERO,
-                health_interval: UNIT,
-                health_check_timeout: UNIT,
-                connect_timeout: UNIT,
-            },
-        };
-        let pace = Pace {
-            fetch_timeout: UNIT,
-            early: UNIT,
-            patience: UNIT,
-            probe_room_pause: UNIT,
-            acquire_tries: size.tries,
-        };
-        let machine = PoolMachine::paced(policy, pace, &Dice::Highest, Timestamp::EPOCH)
+        let machine = PoolMachine::paced(size.policy(), size.pace(), &Dice::Highest, Timestamp::EPOCH)
             .expect("the world's own policy is valid");
         Self {
             machine,
@@ -186,6 +100,7 @@ impl PoolWorld {
             ended: false,
             stopped: false,
             turned_away: false,
+            probed: None,
             out: Vec::new(),
         }
     }
@@ -257,6 +172,7 @@ impl PoolWorld {
         let slots_before = self.slots().count();
         let without_before = self.without();
         self.turned_away = false;
+        self.probed = None;
         self.prepare(event, seen);
         let mut out = core::mem::take(&mut self.out);
         out.clear();
@@ -288,7 +204,7 @@ impl PoolWorld {
             }
             Event::Resume(claim) => {
                 if let ClaimModel::Revoked(ticket) = self.claims[claim.0 as usize] {
-                    self.claims[claim.0 as usize] = ClaimModel::Waiting(ticket);
+                    self.claims[claim.0 as usize] = ClaimModel::Again(ticket);
                 }
             }
             Event::Fetched(claim) => {
@@ -320,7 +236,7 @@ impl PoolWorld {
             }
             Event::AcquireFailed { slot, claim, ticket, .. } => {
                 let ticket = Ticket { failures: ticket.failures + 1, ..ticket };
-                self.claims[claim.0 as usize] = ClaimModel::Waiting(ticket);
+                self.claims[claim.0 as usize] = ClaimModel::Again(ticket);
                 self.model(slot).place = Place::Shelf;
             }
             Event::Returned(slot, Return::Detached) => {
@@ -353,6 +269,8 @@ impl PoolWorld {
 
     /// An operation has ended; its connection is back with the embedder, if it left one.
     fn prepare_end(&mut self, slot: SlotId, event: &Event, seen: &mut Seen) {
+        let backend = self.model(slot).backend;
+        let is_down = self.machine.census().any(|view| view.id == backend && view.standing == Standing::Down);
         let model = self.model(slot);
         let aborted = model.running.take().is_some_and(|(_, aborted)| aborted);
         let failed = matches!(event, Event::Checked(_, Err(_)) | Event::Recycled(_, Err(_)));
@@ -361,6 +279,9 @@ impl PoolWorld {
             self.slots[slot.0 as usize] = None;
         } else if aborted && matches!(event, Event::Connected(..)) {
             seen.see("an aborted connect succeeds all the same");
+        } else if is_down && matches!(event, Event::Connected(..)) {
+            seen.see("a probe succeeds");
+            self.probed = Some(slot);
         }
     }
 

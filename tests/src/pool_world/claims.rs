@@ -7,7 +7,7 @@ use crate::contract::{Plea, Supply};
 
 impl PoolWorld {
     pub(super) fn waiting(&self) -> usize {
-        self.claims.iter().filter(|claim| matches!(claim, ClaimModel::Waiting(_))).count()
+        self.claims.iter().filter(|claim| claim.waits().is_some()).count()
     }
 
     /// Claims without a connection.
@@ -25,15 +25,17 @@ impl PoolWorld {
     ) -> Result<(), String> {
         ensure(!self.ended, || "C10: a grant after the end".to_owned())?;
         let at_once = *event == Event::Claim { claim, deadline: ticket.deadline };
-        let (ClaimModel::Waiting(own) | ClaimModel::Asking(own)) = self.claims[claim.0 as usize] else {
+        let (ClaimModel::Waiting(own) | ClaimModel::Again(own) | ClaimModel::Asking(own)) =
+            self.claims[claim.0 as usize]
+        else {
             return Err(format!("C5: {claim:?} is granted but {:?}", self.claims[claim.0 as usize]));
         };
+        let newcomer = matches!(self.claims[claim.0 as usize], ClaimModel::Waiting(_));
         let arrival = own.arrival;
         ensure(ticket.arrival == arrival, || format!("C12: {claim:?} lost its place in the order"))?;
         ensure(ticket == own, || format!("C5: {claim:?} has {own:?} and is granted {ticket:?}"))?;
         ensure(own.failures < self.size.tries, || format!("C5: {claim:?} is granted after its last try"))?;
-        let overtakes =
-            |other: &ClaimModel| matches!(other, ClaimModel::Waiting(before) if before.arrival < arrival);
+        let overtakes = |other: &ClaimModel| other.waits().is_some_and(|before| before.arrival < arrival);
         ensure(!self.claims.iter().any(overtakes), || {
             format!("C12: {claim:?} overtakes somebody who waits")
         })?;
@@ -57,9 +59,12 @@ impl PoolWorld {
             if matches!(event, Event::Resume(_)) {
                 seen.see("a revoked claim resumes and is granted");
             }
-            let failed = self.machine.census().any(|view| view.failures > 0);
-            if failed {
+            if self.probed == Some(slot) {
                 seen.see("a claim is granted after a connect failed");
+            }
+            let is_new = |claim: &&ClaimModel| matches!(claim, ClaimModel::Waiting(_));
+            if newcomer && self.claims.iter().any(|claim| is_new(&claim)) {
+                seen.see("two newcomers wait, and the first is granted");
             }
         }
         Ok(())
@@ -99,7 +104,7 @@ impl PoolWorld {
     ) -> Result<(), String> {
         let due = match self.claims[claim.0 as usize] {
             ClaimModel::Asking(ticket) => self.answer(ticket, Some(self.without())),
-            ClaimModel::Waiting(ticket) => self.answer(ticket, None),
+            ClaimModel::Waiting(ticket) | ClaimModel::Again(ticket) => self.answer(ticket, None),
             // Only the end, or its own return after its deadline, denies a claim that does not queue.
             ClaimModel::Revoked(_) | ClaimModel::Acquiring if self.ended => Some(Denial::Terminated),
             other @ (ClaimModel::Free
@@ -134,12 +139,18 @@ impl PoolWorld {
     /// Nobody waits who is to be told something else.
     pub(super) fn conclude_claims(&mut self, without_before: usize) -> Result<(), String> {
         for index in 0..self.claims.len() {
-            let (ClaimModel::Asking(ticket) | ClaimModel::Waiting(ticket)) = self.claims[index] else {
-                continue;
+            let (ticket, behind, then) = match self.claims[index] {
+                ClaimModel::Asking(ticket) => (ticket, Some(without_before), ClaimModel::Waiting(ticket)),
+                waiting @ (ClaimModel::Waiting(ticket) | ClaimModel::Again(ticket)) => {
+                    (ticket, None, waiting)
+                }
+                ClaimModel::Free
+                | ClaimModel::Granted(_)
+                | ClaimModel::Revoked(_)
+                | ClaimModel::Acquiring => continue,
             };
-            let is_new = matches!(self.claims[index], ClaimModel::Asking(_));
-            match self.answer(ticket, is_new.then_some(without_before)) {
-                None => self.claims[index] = ClaimModel::Waiting(ticket),
+            match self.answer(ticket, behind) {
+                None => self.claims[index] = then,
                 Some(Denial::Terminated) => return Err(format!("C10: c{index} waits after the end")),
                 Some(Denial::TooManyWaiting) => {
                     return Err(format!("C7: c{index} queues behind {without_before}"));

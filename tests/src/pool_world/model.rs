@@ -1,5 +1,6 @@
 //! What an embedder knows of its slots and claims.
 
+use qorb_core::Timestamp;
 use qorb_core::pool::{BackendId, ClaimId, Ticket};
 
 use crate::operation::Running;
@@ -45,6 +46,8 @@ impl Place {
 pub(super) struct SlotModel {
     pub(super) backend: BackendId,
     pub(super) running: Running,
+    /// When it began to connect.
+    pub(super) since: Timestamp,
     pub(super) place: Place,
 }
 
@@ -52,17 +55,30 @@ pub(super) struct SlotModel {
 pub(super) enum ClaimModel {
     Free,
     Asking(Ticket),
+    /// For the first time.
     Waiting(Ticket),
+    /// After a grant that was taken back, or that `on_acquire` did not accept.
+    Again(Ticket),
     Granted(Ticket),
     Revoked(Ticket),
     Acquiring,
 }
 
 impl ClaimModel {
+    /// What a claim that waits has to show.
+    pub(super) fn waits(self) -> Option<Ticket> {
+        match self {
+            Self::Waiting(ticket) | Self::Again(ticket) => Some(ticket),
+            Self::Free | Self::Asking(_) | Self::Granted(_) | Self::Revoked(_) | Self::Acquiring => None,
+        }
+    }
+
     /// The arrival number of a claim that the machine knows, but for one in `on_acquire`.
     pub(super) fn arrival(self) -> Option<u64> {
         match self {
-            Self::Waiting(ticket) | Self::Granted(ticket) | Self::Revoked(ticket) => Some(ticket.arrival),
+            Self::Waiting(ticket) | Self::Again(ticket) | Self::Granted(ticket) | Self::Revoked(ticket) => {
+                Some(ticket.arrival)
+            }
             Self::Free | Self::Asking(_) | Self::Acquiring => None,
         }
     }

@@ -36,7 +36,9 @@ impl PoolWorld {
         }
         for (index, claim) in (0..).map(ClaimId).zip(&self.claims) {
             match claim {
-                ClaimModel::Waiting(_) => steps.push(Step::Event(Event::Cancelled(index))),
+                ClaimModel::Waiting(_) | ClaimModel::Again(_) => {
+                    steps.push(Step::Event(Event::Cancelled(index)))
+                }
                 ClaimModel::Granted(_) => {
                     steps.extend([Event::Fetched(index), Event::Cancelled(index)].map(Step::Event))
                 }
@@ -114,8 +116,11 @@ impl PoolWorld {
             match model {
                 ClaimModel::Granted(_) => return Event::Fetched(claim),
                 ClaimModel::Revoked(_) => return Event::Resume(claim),
-                ClaimModel::Free | ClaimModel::Asking(_) | ClaimModel::Waiting(_) | ClaimModel::Acquiring => {
-                }
+                ClaimModel::Free
+                | ClaimModel::Asking(_)
+                | ClaimModel::Waiting(_)
+                | ClaimModel::Again(_)
+                | ClaimModel::Acquiring => {}
             }
         }
         for (slot, model) in self.slots() {

@@ -1,7 +1,9 @@
 //! The contract, checked on what the machine asks for and on the state it leaves.
 
+use std::time::Duration;
+
 use qorb_core::Machine;
-use qorb_core::pool::{Action, BackendId, Event, SlotId, SlotKind};
+use qorb_core::pool::{Action, BackendId, Event, Failure, Note, Return, SlotId, SlotKind, Standing};
 
 use super::{ClaimModel, Place, PoolWorld, Seen, SlotModel, ensure};
 use crate::operation::Operation;
@@ -16,15 +18,7 @@ impl PoolWorld {
                 self.start(slot, Operation::Check, &[Place::Shelf])
             }
             Action::Recycle(slot) => self.start(slot, Operation::Recycle, &[Place::Shelf]),
-            Action::Close(slot) => {
-                if *event == Event::Tick && self.slots.iter().flatten().all(|slot| slot.running.is_none()) {
-                    seen.see("the tick sheds a connection");
-                }
-                if *event == Event::Tick && self.is_behind(slot) {
-                    seen.see("a tier that is closed gives up a connection");
-                }
-                self.start(slot, Operation::Close, &[Place::Shelf, Place::Away])
-            }
+            Action::Close(slot) => self.start(slot, Operation::Close, &[Place::Shelf, Place::Away]),
             Action::Abort(slot) => {
                 let model =
                     self.slots[slot.0 as usize].as_mut().ok_or("C3: abort of a slot that does not exist")?;
@@ -53,8 +47,50 @@ impl PoolWorld {
                 }
                 ensure(self.slots.iter().flatten().all(in_hands), || "C10: stopped with work left".to_owned())
             }
+            Action::Note(Note::Slot { slot, from: Some(from), to: Some(SlotKind::Closing), .. }) => {
+                self.notice_closing(slot, from, event, seen);
+                Ok(())
+            }
+            Action::Note(Note::Failed(backend, SlotKind::Connecting, Failure::TimedOut)) => {
+                let mut connecting = self.connects().filter(|slot| slot.backend == backend);
+                if connecting.all(|slot| self.now.since(slot.since) < self.connect_timeout()) {
+                    seen.see("patience ends a connect");
+                }
+                Ok(())
+            }
             Action::Note(_) => Ok(()),
         }
+    }
+
+    /// Why a connection is closed that nothing speaks against.
+    fn notice_closing(&self, slot: SlotId, from: SlotKind, event: &Event, seen: &mut Seen) {
+        let of = self.machine.backend_of(slot);
+        let rests = from == SlotKind::Unclaimed;
+        let returns =
+            *event == Event::Returned(slot, Return::Intact) || *event == Event::Recycled(slot, Ok(()));
+        if self.ended || !self.wanted(of) || !(rests || returns) {
+            return;
+        }
+        let lacks = self.machine.census().any(|view| {
+            let due = view.share > 0 || view.standing != Standing::Up;
+            view.in_set && due && view.counts.total() == 0 && view.next_attempt.is_none()
+        });
+        if *event == Event::Tick && self.is_behind(slot) {
+            seen.see("a tier that is closed gives up a connection");
+        } else if lacks && self.slots().count() == self.size.slots {
+            seen.see("a slot is moved at the cap");
+        } else if *event == Event::Tick && rests && !lacks {
+            seen.see("the tick sheds a connection");
+        }
+    }
+
+    /// Connects that run and were not given up.
+    fn connects(&self) -> impl Iterator<Item = &SlotModel> {
+        self.slots.iter().flatten().filter(|slot| slot.running == Some((Operation::Connect, false)))
+    }
+
+    fn connect_timeout(&self) -> Duration {
+        self.machine.policy().set_config.connect_timeout
     }
 
     /// Whether a tier before that of this slot's backend has a connection, and it rests without a share.
@@ -79,7 +115,8 @@ impl PoolWorld {
         ensure(of < max_count, || format!("C7: {of} slots of {backend:?}, and one more opens"))?;
         ensure(self.wanted(backend), || format!("C5: {backend:?} is dialled but not wanted"))?;
         let running = Some((Operation::Connect, false));
-        self.slots[slot.0 as usize] = Some(SlotModel { backend, running, place: Place::Away });
+        let (since, place) = (self.now, Place::Away);
+        self.slots[slot.0 as usize] = Some(SlotModel { backend, running, since, place });
         Ok(())
     }
 
@@ -145,7 +182,26 @@ impl PoolWorld {
             });
             ensure(idle.is_none(), || format!("C6: somebody gets nothing beside {idle:?}"))?;
         }
-        Ok(())
+        self.check_patience()
+    }
+
+    /// While somebody waits in front of a pool without a connection, no connect keeps it from a backend that
+    /// was never dialled for longer than patience lasts. That is where it lasts as long as at first, as long
+    /// as no set was dialled through before that backend came.
+    fn check_patience(&self) -> Result<(), String> {
+        let changes = self.freedom.membership || self.freedom.moves;
+        if changes || self.waiting() == 0 || self.machine.wanted().connected() > 0 {
+            return Ok(());
+        }
+        let mut views = self.machine.census();
+        let untried =
+            views.find(|view| view.in_set && view.standing == Standing::Untried && view.counts.total() == 0);
+        let Some(untried) = untried else { return Ok(()) };
+        let patience = self.size.pace().patience;
+        let late = self.connects().find(|slot| self.now.since(slot.since) >= patience);
+        ensure(late.is_none(), || {
+            format!("C11: {late:?} keeps somebody who waits from {:?}, which was never dialled", untried.id)
+        })
     }
 
     /// Once it has ended, what nobody holds is on its way out, and the end is told when all of that is gone.
@@ -167,16 +223,6 @@ impl PoolWorld {
         let running = |wanted| self.slots.iter().flatten().any(|slot| slot.running == Some((wanted, false)));
         if running(Operation::Close) && running(Operation::Connect) {
             seen.see("a close is pending while another slot connects");
-        }
-        if self.machine.census().any(|view| view.failures > 0 && view.counts.connected() > 0) {
-            seen.see("a probe succeeds");
-        }
-        let full = self.slots().count() == self.size.slots;
-        if full
-            && running(Operation::Close)
-            && self.machine.census().any(|view| view.in_set && view.counts.total() == 0)
-        {
-            seen.see("a slot is moved at the cap");
         }
         if self.waiting() > 0
             && self.machine.census().any(|view| view.in_set && view.counts.of(SlotKind::Unclaimed) > 0)

@@ -12,6 +12,8 @@ pub const SOMETIMES: &[&str] = &[
     "a claim is granted at once",
     "a claim is granted after waiting",
     "a claim is granted after a connect failed",
+    "two newcomers wait, and the first is granted",
+    "patience ends a connect",
     "a grant is revoked",
     "a revoked claim resumes and is granted",
     "on_acquire is told to give up",

@@ -33,6 +33,15 @@ pub(crate) struct Arguments {
     /// How many claims may be outstanding
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
     claims: u8,
+    /// How many claims may wait
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
+    max_waiting: u8,
+    /// How many idle connections the pool wants
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=4))]
+    spares: u8,
+    /// How long a connect may take, in steps of time; where others were not dialled yet, a claim waits for one
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
+    connect_timeout: u8,
     /// How often `on_acquire` may fail for one claim
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
     tries: u8,
@@ -146,7 +155,20 @@ fn of_pool(arguments: &Arguments) -> Found {
     let slots_of_one = arguments.slots_of_one.into();
     let (backends, tries) = (arguments.backends, arguments.tries);
     let (numbered, repeated) = (slots <= 2, if arguments.twice { 1 } else { REPEATED });
-    let size = Size { backends, slots, slots_of_one, claims, tries, numbered, repeated };
+    let (max_waiting, spares) = (arguments.max_waiting.into(), arguments.spares.into());
+    let connect_timeout = arguments.connect_timeout;
+    let size = Size {
+        backends,
+        slots,
+        slots_of_one,
+        claims,
+        max_waiting,
+        spares,
+        connect_timeout,
+        tries,
+        numbered,
+        repeated,
+    };
     let is_large = slots.max(claims) > 2;
     let with = |kind| {
         let usual = !(RARE.contains(&kind) || is_large && SMALL.contains(&kind));

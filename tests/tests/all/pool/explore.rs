@@ -52,7 +52,8 @@ fn documented() -> Vec<String> {
 
 /// First the one with everything: sets that change, failures, hangs, `on_acquire`, deadlines and the end.
 /// Then others, each free where that one is not: claims that fail twice, claims that are now or never, two slots
-/// of one backend, slots that are moved at the cap, suspects that are passed over, tiers that open and close.
+/// of one backend, slots that are moved at the cap, suspects that are passed over, tiers that open and close, connects
+/// that take longer than patience lasts, no spares. In one of them, and in the widest, two newcomers wait.
 #[test]
 fn every_interleaving_of_small_worlds_keeps_the_contract_and_the_readme_has_the_table_of_slot_states() {
     let everything = Size {
@@ -60,15 +61,20 @@ fn every_interleaving_of_small_worlds_keeps_the_contract_and_the_readme_has_the_
         slots: 2,
         slots_of_one: 1,
         claims: 2,
+        max_waiting: 1,
+        spares: 1,
+        connect_timeout: 1,
         tries: 1,
         numbered: true,
         repeated: REPEATED,
     };
     let again = Size { tries: 2, numbered: false, repeated: 1, ..everything };
-    let one_slot = Size { backends: 1, slots: 1, numbered: true, ..again };
-    let one_backend = Size { slots: 2, slots_of_one: 2, numbered: false, ..one_slot };
+    let one_slot = Size { backends: 1, slots: 1, max_waiting: 2, numbered: true, ..again };
+    let one_backend = Size { slots: 2, slots_of_one: 2, max_waiting: 1, numbered: false, ..one_slot };
     let moving = Size { slots_of_one: 2, numbered: false, ..everything };
-    let wider = Size { slots: 3, claims: 3, ..moving };
+    let wider = Size { slots: 3, claims: 3, max_waiting: 2, ..moving };
+    let patient = Size { slots: 1, claims: 1, connect_timeout: 2, ..again };
+    let spareless = Size { claims: 1, spares: 0, ..again };
     let plain = Freedom::NONE;
     let seen = every_state_of(everything, Freedom { hasty: false, ..Freedom::ALL }, Seen::default());
     let seen = every_state_of(again, Freedom { acquire: true, ..plain }, seen);
@@ -77,6 +83,9 @@ fn every_interleaving_of_small_worlds_keeps_the_contract_and_the_readme_has_the_
     let seen = every_state_of(moving, plain, seen);
     let seen = every_state_of(Size { claims: 1, ..again }, Freedom { moves: true, ..plain }, seen);
     let seen = every_state_of(Size { claims: 1, ..moving }, Freedom { tiers: true, ..plain }, seen);
+    let seen = every_state_of(patient, Freedom { deadlines: true, ..plain }, seen);
+    let seen = every_state_of(Size { slots: 2, ..patient }, plain, seen);
+    let seen = every_state_of(spareless, plain, seen);
     let seen = explored(wider, plain, 100_000, seen).seen;
     assert_eq!(seen.missing(), [""; 0], "never happened");
     let table = seen.table();
