@@ -92,6 +92,13 @@ impl Sometimes {
         self.counts[index.unwrap_or_else(|| panic!("nobody waits for {name:?}"))] += 1;
     }
 
+    /// Adds what happened elsewhere.
+    pub fn add(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+    }
+
     /// What never happened.
     #[must_use]
     pub fn missing(&self) -> Vec<&'static str> {

@@ -186,8 +186,8 @@ impl PoolWorld {
     }
 
     /// While somebody waits in front of a pool without a connection, no connect keeps it from a backend that
-    /// was never dialled for longer than patience lasts. That is where it lasts as long as at first, as long
-    /// as no set was dialled through before that backend came.
+    /// was never dialled for longer than patience lasts. One that joins later may find that it has grown, so
+    /// that worlds whose set changes are left out.
     fn check_patience(&self) -> Result<(), String> {
         let changes = self.freedom.membership || self.freedom.moves;
         if changes || self.waiting() == 0 || self.machine.wanted().connected() > 0 {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use qorb_core::pool::{Event, Return, SlotKind};
 
-use super::MOST;
+use super::{Freedom, MOST, Size};
 use crate::explore::Sometimes;
 
 /// Things that must happen somewhere in an exploration of the pool.
@@ -88,10 +88,24 @@ impl Seen {
         self.sometimes.see(name);
     }
 
+    /// Adds what was seen in another world.
+    pub fn add(&mut self, other: &Self) {
+        self.sometimes.add(&other.sometimes);
+        for (causes, more) in self.changes.iter_mut().flatten().zip(other.changes.iter().flatten()) {
+            *causes |= more;
+        }
+    }
+
     /// What never happened.
     #[must_use]
     pub fn missing(&self) -> Vec<&'static str> {
         self.sometimes.missing()
+    }
+
+    /// What never happened, though it has to where such a world is walked through whole.
+    #[must_use]
+    pub fn owed(&self, size: Size, freedom: Freedom) -> Vec<&'static str> {
+        self.missing().into_iter().filter(|name| size.has(freedom, name)).collect()
     }
 
     pub(super) fn note_changes(

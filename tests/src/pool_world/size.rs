@@ -111,4 +111,40 @@ impl Size {
             acquire_tries: self.tries,
         }
     }
+
+    /// Whether this happens somewhere in every such world. Where that is in doubt it does not.
+    pub(super) fn has(self, freedom: Freedom, name: &str) -> bool {
+        let room = self.slots.min(usize::from(self.backends) * self.slots_of_one);
+        let others = usize::from(self.backends - 1) * self.slots_of_one;
+        match name {
+            "two newcomers wait, and the first is granted" => self.claims.min(self.max_waiting) > 1,
+            "a claim is denied for too many waiting" => self.claims > self.max_waiting,
+            // A connect stands in the way of a backend for which there is no other slot.
+            "patience ends a connect" => usize::from(self.backends) > self.slots && self.connect_timeout > 1,
+            "a claim is denied for want of backends" => freedom.hasty && freedom.membership,
+            "a claim is denied for want of a connection"
+            | "a claim is denied while a connection is checked" => freedom.hasty,
+            "a claim is denied for others that use all" => freedom.hasty && self.claims > 1,
+            "a claim is denied for on_acquire" => freedom.acquire,
+            "on_acquire is told to give up" => freedom.acquire && freedom.hasty,
+            "a backend returns while its connection is held" => freedom.membership,
+            "a backend moves while a connection is held" => freedom.moves,
+            "shutdown denies a waiting claim"
+            | "a claim comes after the end"
+            | "the pool stops with a handle out" => freedom.shutdown,
+            "a close is pending while another slot connects" => room > 1,
+            "the tick sheds a connection" => room > 1 && self.spares > 0,
+            // All slots are full without one of the backends.
+            "a slot is moved at the cap" => room > 1 && others >= self.slots && self.spares > 0,
+            "a claim is granted by a tier behind the first" => freedom.tiers && self.backends > 1,
+            "a tier that is closed gives up a connection" => {
+                freedom.tiers && self.backends > 1 && room > 1 && self.spares > 0
+            }
+            // It has one connection in use and one at rest, a sound one is in use too, and somebody waits.
+            "a suspect is passed over" => {
+                self.slots.min(self.claims) > 2 && self.slots_of_one > 1 && self.backends > 1
+            }
+            _ => true,
+        }
+    }
 }
