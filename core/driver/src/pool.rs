@@ -201,6 +201,16 @@ impl<K: Connector, R: Runtime> Pool<K, R> {
         move || shared.upgrade().is_some_and(|shared| shared.is_locked())
     }
 
+    /// Recounts what the machine remembers of its own state (C13): for tests, and as slow as the pool is large.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong, beginning with the rule's number.
+    #[doc(hidden)]
+    pub fn audit(&self) -> Result<(), String> {
+        self.owner.shared.lock().machine.audit()
+    }
+
     /// Waits until a wish is granted.
     async fn watch(&self, wish: Wish) {
         watch(Arc::downgrade(&self.owner.shared), wish).await;

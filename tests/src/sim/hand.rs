@@ -42,6 +42,11 @@ impl<F: Future> Hand<F> {
         self.future.as_mut().poll(&mut Context::from_waker(&waker))
     }
 
+    /// The future itself, to be asked how far it is.
+    pub fn future(&self) -> &F {
+        &self.future
+    }
+
     /// How often it was woken.
     pub fn woken(&self) -> usize {
         self.woken.times.load(Ordering::Relaxed)

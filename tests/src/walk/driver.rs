@@ -1,10 +1,13 @@
 //! Random walks of the driver on the simulated runtime: whatever claimers, connectors, DNS servers and
 //! runtimes do, nothing leaks, everybody who is still there is answered, and no limit is broken.
 
+mod askers;
 mod drawn;
 mod span;
 
+use std::future::Future;
 use std::ops::AddAssign;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -15,8 +18,9 @@ use qorb_core::dice::Dice;
 use qorb_core::pool::{Beginning, PoolMachine};
 use qorb_core::record::Recorder;
 use qorb_core::{Backend, Timestamp};
-use qorb_driver::{Claim, Denial, DnsResolver, Handle, Policy, Pool};
+use qorb_driver::{Denial, DnsResolver, Handle, Policy, Pool, WaitReadyError};
 
+use self::askers::{Askers, claim};
 pub(super) use self::span::Span;
 use super::Violation;
 use super::lies::{Liar, NAMES, SERVICE};
@@ -71,6 +75,8 @@ pub struct Driven {
     pub calls: u64,
     /// How often a task was polled.
     pub events: u64,
+    /// How often somebody was answered while another one waited.
+    pub compared: u64,
     /// What was met.
     pub sights: Sights,
 }
@@ -79,12 +85,17 @@ impl AddAssign for Driven {
     fn add_assign(&mut self, other: Self) {
         self.calls += other.calls;
         self.events += other.events;
+        self.compared += other.compared;
         self.sights += other.sights;
     }
 }
 
 /// How far a walk goes.
 const STEPS: u64 = 120;
+/// A pool with no more connections and askers than that is recounted after every step, another one after every so
+/// many.
+const SMALL: usize = 12;
+const SELDOM: u64 = 8;
 /// More events than any walk has.
 const ALL: usize = 1 << 20;
 
@@ -109,7 +120,7 @@ pub fn walk_driver(seed: u64) -> Result<Driven, Box<Violation>> {
 
 /// Walks once.
 pub(super) fn attempt(span: Span) -> Result<Driven, String> {
-    contained(|| Ok(Walk::new(span).run()))
+    contained(|| Walk::new(span).run())
 }
 
 /// Walks through the world of this seed with a pool that remembers all that happens to it, which takes no short
@@ -128,7 +139,7 @@ fn told(span: Span) -> String {
         let mut walk = Walk::new(span);
         walk.pool.record(ALL);
         walk.scribe = Some(Scribe { seed: span.seed, pool: walk.pool.clone(), log: Arc::clone(&log) });
-        Ok(walk.run())
+        walk.run()
     });
     let log = log.lock().unwrap_or_else(PoisonError::into_inner);
     log.clone()
@@ -152,12 +163,16 @@ impl Drop for Scribe {
     }
 }
 
-/// A claim that is looked after by hand.
-struct Asker<'pool> {
-    hand: Hand<Claim<'pool, Script, Sim>>,
-    /// When it was looked after last.
-    looked: Option<Duration>,
+/// Everybody who has to do with the pool in a walk and is moved by hand.
+#[derive(Default)]
+struct Crowd<'pool> {
+    askers: Askers<'pool>,
+    handles: Vec<Handle<Script, Sim>>,
+    /// Those who wait until the pool is ready.
+    ready: Vec<Hand<Ready<'pool>>>,
 }
+
+type Ready<'pool> = Pin<Box<dyn Future<Output = Result<(), WaitReadyError>> + 'pool>>;
 
 struct Walk {
     /// Goes first where the walk breaks off.
@@ -173,6 +188,8 @@ struct Walk {
     ending: Ending,
     /// How many manners out of a hundred are bad.
     trouble: u64,
+    /// More come than in other worlds.
+    is_rush: bool,
     /// How many names were published, whether some had been and were not any more, and who has moved.
     named: usize,
     has_left: bool,
@@ -211,6 +228,7 @@ impl Walk {
             _ => Ending::Heals,
         };
         let (trouble, named) = (dice.below(60), 1 + dice.below(4) as usize);
+        let is_rush = dice.below(3) == 0;
         let (moved, has_left) = ([false; NAMES.len()], false);
         source.publish(named, moved);
         let (scribe, asked, answered) = (None, 0, Arc::default());
@@ -226,6 +244,7 @@ impl Walk {
             policy,
             ending,
             trouble,
+            is_rush,
             named,
             has_left,
             moved,
@@ -235,23 +254,41 @@ impl Walk {
         }
     }
 
-    fn run(mut self) -> Driven {
+    fn run(mut self) -> Result<Driven, String> {
         let pool = self.pool.clone();
-        let mut askers: Vec<Asker<'_>> = Vec::new();
-        let mut handles: Vec<Handle<Script, Sim>> = Vec::new();
+        let (compared, out) = self.go(&pool)?;
+        drop(pool);
+        Ok(Driven { compared, ..self.end(out) })
+    }
+
+    /// Walks to the end of its time, and gives how often somebody was answered while another one waited, and
+    /// the connections that are out.
+    fn go(&mut self, pool: &SimPool) -> Result<(u64, Vec<Handle<Script, Sim>>), String> {
+        let mut crowd = Crowd::default();
         for step in 1..=self.steps {
-            self.step(&pool, &mut askers, &mut handles);
+            self.step(pool, &mut crowd)?;
             if self.ending == Ending::RuntimeVanishes && step == self.steps * 3 / 4 {
                 self.world.vanish();
             }
             let (open, cap) = (self.script.most(), self.policy.max_slots);
-            assert!(open <= cap, "seed {}, step {step}: {open} connections, {cap} are allowed", self.seed);
+            if open > cap {
+                return Err(format!("C7: {open} connections, {cap} are allowed"));
+            }
+            crowd.askers.judge()?;
+            let size = open + crowd.askers.len();
+            if size <= SMALL || step.is_multiple_of(SELDOM) {
+                pool.audit()?;
+            }
         }
+        pool.audit()?;
+        let Crowd { mut askers, mut handles, mut ready } = crowd;
+        let compared = askers.compared;
         match self.ending {
             Ending::Heals => {
                 self.sights.meet(Sight::Healed);
                 drop((askers, std::mem::take(&mut handles)));
                 self.heal();
+                pool.audit()?;
             }
             Ending::RuntimeVanishes => {
                 self.sights.meet(Sight::RuntimeGone);
@@ -267,56 +304,64 @@ impl Walk {
             Ending::Terminated => {
                 self.sights.meet(Sight::Terminated);
                 self.world.run_until(self.pool.terminate());
-                let denied = askers.iter_mut().all(|asker| asker.hand.poll().is_ready());
-                assert!(denied, "seed {}: somebody waits for a pool that has ended", self.seed);
+                let told = askers.are_answered() && ready.iter_mut().all(|one| one.poll().is_ready());
+                assert!(told, "seed {}: somebody waits for a pool that has ended", self.seed);
                 drop(askers);
+                pool.audit()?;
             }
         }
-        drop(pool);
-        self.end(handles)
+        Ok((compared, handles))
     }
 
     /// Something happens.
-    fn step<'pool>(
-        &mut self,
-        pool: &'pool SimPool,
-        askers: &mut Vec<Asker<'pool>>,
-        handles: &mut Vec<Handle<Script, Sim>>,
-    ) {
+    fn step<'pool>(&mut self, pool: &'pool SimPool, crowd: &mut Crowd<'pool>) -> Result<(), String> {
+        let Crowd { askers, handles, ready } = crowd;
         let dice = &mut self.dice;
-        match dice.below(12) {
-            0 | 1 => {
-                let claim =
-                    if dice.below(2) == 0 { pool.claim() } else { pool.claim_within(span(dice, 3_000)) };
-                askers.push(Asker { hand: Hand::new(claim), looked: None });
-            }
-            2 if !askers.is_empty() => {
-                let asker = askers.swap_remove(dice.below(askers.len() as u64) as usize);
-                self.sights.meet_if(asker.looked.is_some(), Sight::Abandoned);
-            }
-            3 | 4 if !askers.is_empty() => {
-                let index = dice.below(askers.len() as u64) as usize;
-                let (asker, now) = (&mut askers[index], self.world.elapsed());
-                let away = asker.looked.replace(now).map_or(Duration::ZERO, |looked| now - looked);
-                self.sights.meet_if(away > Duration::from_secs(1), Sight::Parked);
-                if let Poll::Ready(result) = asker.hand.poll() {
-                    drop(askers.swap_remove(index));
-                    handles.extend(result);
+        let roll = dice.below(25);
+        let roll = if self.is_rush && roll >= 14 && dice.below(2) == 0 { 0 } else { roll };
+        match roll {
+            0..4 => {
+                askers.come(claim(pool, dice));
+                if dice.below(2) == 0 {
+                    let newest = askers.newest();
+                    self.look_after(newest, crowd)?;
                 }
             }
-            5 | 6 if !handles.is_empty() => {
+            4 | 5 if !askers.is_empty() => {
+                let asked = askers.abandon(dice);
+                self.sights.meet_if(asked, Sight::Abandoned);
+            }
+            6..10 if !askers.is_empty() => {
+                let index = askers.anybody(dice);
+                self.look_after(index, crowd)?;
+            }
+            10..14 if !handles.is_empty() => {
                 let handle = handles.swap_remove(dice.below(handles.len() as u64) as usize);
                 self.give_back(handle);
             }
-            7 => {
+            14 | 15 => {
                 let hold = span(dice, 200);
                 claim_in_task(&self.world, pool, &self.answered, hold);
                 self.asked += 1;
             }
-            8 => self.publish(),
-            9 | 10 => self.direct(),
+            16 | 17 => self.publish(),
+            18..22 => self.direct(),
+            22 => {
+                ready.push(Hand::new(Box::pin(pool.wait_ready(dice.below(5) as usize))));
+                ready.retain_mut(|one| one.poll().is_pending());
+            }
             _ => self.world.pass(span(dice, 2_000)),
         }
+        Ok(())
+    }
+
+    fn look_after(&mut self, index: usize, crowd: &mut Crowd<'_>) -> Result<(), String> {
+        let look = crowd.askers.look(index, self.world.elapsed())?;
+        self.sights.meet_if(look.away > Duration::from_secs(1), Sight::Parked);
+        if let Poll::Ready(result) = look.answer {
+            crowd.handles.extend(result);
+        }
+        Ok(())
     }
 
     fn give_back(&mut self, mut handle: Handle<Script, Sim>) {
@@ -400,7 +445,7 @@ impl Walk {
         }
         meet_ends(&script, &mut sights);
         sights.meet_if(world.met() > 0, Sight::SameInstant);
-        let driven = Driven { calls: script.count() as u64, events: world.polled(), sights };
+        let driven = Driven { calls: script.count() as u64, events: world.polled(), compared: 0, sights };
         world.finish();
         driven
     }

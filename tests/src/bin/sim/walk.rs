@@ -8,13 +8,15 @@ use std::time::Instant;
 
 use clap::Args;
 use qorb_examples::options::say;
-use qorb_tests::walk::{Driven, Violation, Walked, walk, walk_driver};
+use qorb_tests::walk::{Driven, Seen, Violation, Walked, again, recorded, walk, walk_driver};
 use serde_json::json;
 
 use super::{Outcome, progress};
 
 /// How many worlds pass between two looks at the terminal.
 const GLANCE: u64 = 50;
+/// In one of so many worlds of the driver, all that it tells its machine is looked at too.
+const RETOLD: u64 = 16;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -38,7 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
 
 fn run_driver(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     let said = |sum: &Driven| format!("{} calls of the connector", sum.calls);
-    let Walks { sum, walked, violation, seconds } = walks(arguments, walk_driver, said)?;
+    let Walks { sum, walked, violation, seconds } = walks(arguments, walk_and_retell, said)?;
     let summary = json!({
         "seeds": walked,
         "events": sum.events,
@@ -50,6 +52,22 @@ fn run_driver(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
         "transcript": violation.as_ref().map(|_| &arguments.transcript),
     });
     Ok(Outcome { holds: violation.is_none(), summary })
+}
+
+/// Walks with the driver's short ways, and in some worlds again without: then everything that the driver tells its
+/// machine happens once more before a shadow, which knows the whole contract.
+fn walk_and_retell(seed: u64) -> Result<Driven, Box<Violation>> {
+    let driven = walk_driver(seed)?;
+    if !seed.is_multiple_of(RETOLD) {
+        return Ok(driven);
+    }
+    let log = recorded(seed);
+    let rule = match again(&log) {
+        Ok(Seen::Well(_)) => return Ok(driven),
+        Ok(Seen::Violation { rule, .. }) => rule,
+        Err(error) => error.to_string(),
+    };
+    Err(Box::new(Violation { seed, rule, log }))
 }
 
 fn run_machine(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
