@@ -268,7 +268,7 @@ fn surplus_waits_for_the_tick_and_goes_by_idleness() {
 #[test]
 fn shutdown_ends_everything_but_what_is_in_somebodys_hands() {
     let mut sim = PoolSim::new(policy(2, 3), 1);
-    sim.behave("b", Manners::connecting(Conduct::Ok(1_500)));
+    sim.behave("b", Manners::connecting(Conduct::Hangs));
     sim.publish(&["a"]);
     sim.run(0);
     let slot = sim.claim_now();
