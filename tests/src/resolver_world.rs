@@ -3,6 +3,7 @@
 
 mod messages;
 mod rules;
+mod verdicts;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use qorb_core::dns::{Action, Addresses, Config, Event, QueryId, Resolver, Socket
 use qorb_core::{Machine, Timestamp};
 
 use self::messages::{Messages, Subject};
+use self::verdicts::{Part, Told};
 use crate::dns_world::SERVICE;
 use crate::explore::{Progress, Report, Sometimes, World, explore};
 
@@ -174,6 +176,8 @@ pub struct ResolverWorld {
     /// When the latest one ended.
     rested: Option<Timestamp>,
     ended: bool,
+    /// What was said of servers in the latest event.
+    told: Told,
     out: Vec<Action>,
 }
 
@@ -184,8 +188,8 @@ struct ServerModel {
     targets: u8,
     /// Those of them whose address it knows.
     found: u8,
-    /// Questions it was asked in this round.
-    asked: u8,
+    /// How it does in rounds.
+    part: Part,
 }
 
 /// A socket or stream that is open.
@@ -241,6 +245,7 @@ impl ResolverWorld {
             asking: false,
             rested: None,
             ended: false,
+            told: Told::default(),
             out: Vec::new(),
         }
     }
@@ -363,9 +368,8 @@ impl World for ResolverWorld {
         digest.push(machine as u64);
         digest.push((machine >> 64) as u64);
         for server in &self.servers {
-            digest.push(
-                u64::from(server.targets) << 16 | u64::from(server.found) << 8 | u64::from(server.asked),
-            );
+            digest.push(u64::from(server.targets) << 8 | u64::from(server.found));
+            digest.push(server.part.digest());
         }
         let flags = [self.published, self.decided, self.ended];
         let flags = flags.into_iter().fold(0, |flags, flag| flags << 1 | u64::from(flag));

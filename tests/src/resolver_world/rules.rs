@@ -6,21 +6,14 @@ use qorb_core::dns::{Action, Note, QueryId};
 use qorb_core::{Backend, Machine, Timestamp};
 
 use super::messages::{Subject, TARGETS, address, port};
+use super::verdicts::{Heard, Tally};
 use super::{
-    CONFIRMATIONS, LOOKUP, MOST_ASKED, ResolverWorld, STEP, Saying, ServerModel, Socket, Sometimes, Step,
-    ensure, server,
+    CONFIRMATIONS, LOOKUP, MOST_ASKED, ResolverWorld, STEP, Saying, Socket, Sometimes, Step, ensure, server,
 };
 
 /// How many actions one event may lead to: for two servers, up to three questions each, a note beside each,
 /// and what a round says.
 const MOST_ACTIONS: usize = 48;
-
-/// How a round ended.
-#[derive(Clone, Copy, Debug)]
-struct Ended {
-    positive: usize,
-    negative: usize,
-}
 
 impl ResolverWorld {
     /// Hands an event to the machine and carries out what it asks for, checking every rule.
@@ -32,6 +25,7 @@ impl ResolverWorld {
         }
         let before = self.expected;
         let next = self.machine.next_round();
+        self.part(step);
         self.believe(step, seen);
         let mut out = std::mem::take(&mut self.out);
         out.clear();
@@ -47,6 +41,7 @@ impl ResolverWorld {
             seen_if(seen, !self.open.is_empty() || self.out.iter().any(is_forget), "the end closes a socket");
             self.ended = true;
         }
+        self.compare_told()?;
         if step == Step::Hint && self.machine.next_round() < next {
             seen.see("a hint hurries the next round");
         }
@@ -63,6 +58,13 @@ impl ResolverWorld {
         seen_if(seen, socket.is_stream, "a stream answers");
         seen_if(seen, !self.is_latest(&socket), "an answer to an earlier attempt is used");
         let model = &mut self.servers[socket.server];
+        match (socket.subject, saying) {
+            (Subject::Service, Saying::Both | Saying::Second | Saying::Bare) => {
+                model.part.says(Heard::Targets);
+            }
+            (Subject::Service, Saying::Nothing | Saying::NotOffered) => model.part.says(Heard::Denial),
+            _ => {}
+        }
         match (socket.subject, saying) {
             (_, Saying::Foreign | Saying::Cut | Saying::Garbled | Saying::Trouble) => return,
             (Subject::Service, Saying::Both) => (model.targets, model.found) = (3, 3),
@@ -127,8 +129,9 @@ impl ResolverWorld {
         let clash = self.open.iter().any(|other| other.sent && other.server == to && other.id == id);
         ensure(!clash, || format!("I14: the id {id} is in use"))?;
         let model = &mut self.servers[to];
-        model.asked += 1;
-        ensure(model.asked <= MOST_ASKED, || format!("I12: question {} of a round", model.asked))?;
+        let asked = &mut model.part.asked;
+        *asked += 1;
+        ensure(*asked <= MOST_ASKED, || format!("I12: question {asked} of a round"))?;
         for socket in self.open.iter_mut().filter(|socket| socket.query == query) {
             (socket.id, socket.sent) = (id, true);
         }
@@ -155,15 +158,18 @@ impl ResolverWorld {
                     "I12: the rounds follow each other too fast".to_owned()
                 })?;
                 (self.asking, self.age, self.decided) = (true, 0, false);
-                self.servers.iter_mut().for_each(|server| server.asked = 0);
+                self.servers.iter_mut().for_each(|server| server.part.begin());
             }
             Note::Asked { query, server: to, question, channel, attempt } => {
-                let number = (0..self.count).find(|number| server(*number) == *to);
+                let number = self.number(*to)?;
                 let subject = Subject::of(&question.name);
                 seen_if(seen, subject != Subject::Service, "an address is asked for");
+                if subject == Subject::Service {
+                    self.servers[number].part.attempt(*attempt);
+                }
                 self.open.push(Socket {
                     query: *query,
-                    server: number.ok_or("I18: a server nobody named")?,
+                    server: number,
                     subject,
                     id: 0,
                     attempt: *attempt,
@@ -171,18 +177,14 @@ impl ResolverWorld {
                     sent: false,
                 });
             }
-            Note::Lapsed { server: of } => {
-                seen.see("what a server said lapses");
-                let number = (0..self.count).find(|number| server(*number) == *of);
-                let asked =
-                    number.map(|number| self.servers[number].asked).ok_or("I18: a server nobody named")?;
-                self.servers[number.unwrap_or_default()] = ServerModel { asked, ..ServerModel::default() };
-            }
-            Note::RoundEnded { positive, negative, .. } => {
-                let ended = Ended { positive: *positive, negative: *negative };
+            Note::ServerFailed { server: of, .. } => self.is_said_to_fail(*of)?,
+            Note::Lapsed { server: of } => self.is_said_to_lapse(*of)?,
+            Note::RoundEnded { positive, negative, failed, .. } => {
+                let said = Tally { positive: *positive, negative: *negative, failed: *failed };
+                let tally = self.tally(said, seen)?;
                 self.asking = false;
                 self.rested = Some(self.now);
-                self.end_round(ended, before, seen);
+                self.end_round(tally, before, seen);
             }
             _ => {}
         }
@@ -190,7 +192,7 @@ impl ResolverWorld {
     }
 
     /// What the set has to be at the end of a round: removals wait for it, and for somebody who answered.
-    fn end_round(&mut self, ended: Ended, before: u8, seen: &mut Sometimes) {
+    fn end_round(&mut self, ended: Tally, before: u8, seen: &mut Sometimes) {
         let union = self.positive();
         if ended.positive > 0 {
             self.denials = 0;
@@ -255,7 +257,7 @@ fn is_forget(action: &Action) -> bool {
     matches!(action, Action::Forget(_))
 }
 
-fn seen_if(seen: &mut Sometimes, happened: bool, name: &'static str) {
+pub(super) fn seen_if(seen: &mut Sometimes, happened: bool, name: &'static str) {
     if happened {
         seen.see(name);
     }
