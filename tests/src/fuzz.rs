@@ -14,7 +14,7 @@ use qorb_core::record::{Recorded, replay};
 use qorb_core::{Machine, Timestamp};
 
 use crate::dns_world::{Asked, Reply, World, Zone};
-use crate::explore::{REPEATED, World as _};
+use crate::explore::World as _;
 use crate::pool_world::{Freedom, PoolWorld, Seen, Size};
 
 /// A target by the name of its corpus.
@@ -30,6 +30,12 @@ pub const TARGETS: [Target; 4] = [
 
 /// How many answers or events are taken from one input.
 const STEPS: usize = 400;
+
+/// Of the events of a pool one of so many is told twice.
+const REPEATED: u64 = 4;
+/// Bits of the byte for the tries: backends have tiers, and the first one moves.
+const TIERS: u8 = 1 << 6;
+const MOVES: u8 = 1 << 7;
 
 /// Bytes that run out: then they are all 0.
 #[derive(Debug)]
@@ -48,7 +54,8 @@ impl Bytes<'_> {
 }
 
 /// Lets a pool machine live through events that are possible, each chosen by a byte, and checks the contract
-/// after every one.
+/// after every one; now and then also that the same event leads to the same once more, with a clock that went
+/// back too (C1, C8).
 ///
 /// # Panics
 ///
@@ -56,28 +63,41 @@ impl Bytes<'_> {
 pub fn pool_events(bytes: &[u8]) {
     let mut bytes = Bytes(bytes);
     let mut one_to = |most: u8| 1 + bytes.next() % most;
+    let (backends, slots) = (one_to(4).into(), one_to(4).into());
+    let (slots_of_one, claims) = (one_to(4).into(), one_to(4).into());
+    let tries = bytes.next();
+    let freedom = Freedom { tiers: tries & TIERS != 0, moves: tries & MOVES != 0, ..Freedom::ALL };
     let size = Size {
-        backends: one_to(4).into(),
-        slots: one_to(4).into(),
-        slots_of_one: one_to(4).into(),
-        claims: one_to(4).into(),
+        backends,
+        slots,
+        slots_of_one,
+        claims,
         max_waiting: 2,
         spares: 1,
         connect_timeout: 2,
-        tries: one_to(3),
+        tries: 1 + tries % 3,
         numbered: false,
         repeated: REPEATED,
     };
-    let mut world = PoolWorld::new(size, Freedom::ALL);
+    let mut world = PoolWorld::new(size, freedom);
+    let (mut before, mut twin) = (world.clone(), world.clone());
     let (mut seen, mut steps) = (Seen::default(), Vec::new());
-    for _ in 0..STEPS {
+    for number in 0..STEPS as u64 {
         if bytes.is_empty() {
             return;
         }
         steps.clear();
         world.enabled(&mut steps);
         let step = steps[usize::from(bytes.next()) % steps.len()].clone();
-        world.take(&step, &mut seen).unwrap_or_else(|rule| panic!("{step:?}: {rule}"));
+        let broken = |rule| panic!("{step:?}: {rule}");
+        let is_repeated = number.is_multiple_of(world.repeated());
+        if is_repeated {
+            before.clone_from(&world);
+        }
+        world.take(&step, &mut seen).unwrap_or_else(broken);
+        if is_repeated {
+            before.repeat(&step, &world, &mut twin).unwrap_or_else(broken);
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use qorb_core::record::Recorder;
 use qorb_core::{Backend, Timestamp};
 use qorb_driver::{Denial, DnsResolver, Handle, Policy, Pool, WaitReadyError};
 
-use self::askers::{Askers, claim};
+use self::askers::{Askers, claim, claim_in_task};
 pub(super) use self::span::Span;
 use super::Violation;
 use super::lies::{Liar, NAMES, SERVICE};
@@ -486,17 +486,4 @@ fn meet_ends(script: &Script, sights: &mut Sights) {
 
 fn span(dice: &mut Dice, most: u64) -> Duration {
     Duration::from_millis(dice.below(most + 1))
-}
-
-/// A well-behaved claimer: claims, holds for a while, returns.
-fn claim_in_task(world: &World, pool: &SimPool, answered: &Arc<AtomicUsize>, hold: Duration) {
-    let (pool, answered, sim) = (pool.clone(), Arc::clone(answered), world.sim().clone());
-    world.spawn(async move {
-        let result = pool.claim_within(Duration::from_secs(20)).await;
-        if result.is_ok() {
-            sim.sleep(hold).await;
-        }
-        drop(result);
-        answered.fetch_add(1, Ordering::Relaxed);
-    });
 }

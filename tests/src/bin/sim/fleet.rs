@@ -1,5 +1,6 @@
 //! `sim fleet`: many pools in front of many backends.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::fs;
 use std::num::NonZero;
@@ -51,11 +52,17 @@ fn scenarios(name: &str) -> Result<Chosen, String> {
     Ok(Chosen(chosen))
 }
 
+thread_local! {
+    /// The scenario that runs in this thread.
+    static SCENARIO: Cell<&'static str> = const { Cell::new("") };
+}
+
 fn glance(glance: Glance) {
     let seconds = glance.now.as_nanos() / 1_000_000_000;
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
     let events = glance.events as f64 / 1e6;
-    progress::show(&format!("{hours}:{minutes:02}:{:02}, {events:.1} M events", seconds % 60));
+    let (name, seconds) = (SCENARIO.get(), seconds % 60);
+    progress::show(&format!("{name}: {hours}:{minutes:02}:{seconds:02}, {events:.1} M events"));
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
@@ -70,6 +77,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
         fs::create_dir_all(folder)?;
     }
     let began = Instant::now();
+    // For how long scenarios ran, each on a core of its own.
+    let mut busy = Duration::ZERO;
     let (mut events, mut failed, mut logs) = (0, 0, Vec::new());
     let scenarios = Mutex::new(arguments.scenario.0.clone().into_iter());
     thread::scope(|scope| -> Result<(), Box<dyn Error>> {
@@ -77,6 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
             progress::clear();
             tell(&scenario, &report, took)?;
             events += report.events;
+            busy += took;
             failed += report.failed().count();
             if let Some(folder) = &arguments.out {
                 let path = folder.join(scenario.name).with_extension("svg");
@@ -88,14 +98,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
         }
         Ok(())
     })?;
-    let seconds = began.elapsed().as_secs_f64();
     let summary = json!({
         "scenarios": arguments.scenario.0.len(),
         "pools": size.pools,
         "backends": size.backends,
         "seed": size.seed,
         "events": events,
-        "events_per_second": (events as f64 / seconds).round(),
+        "seconds": began.elapsed().as_secs_f64(),
+        "events_per_second_of_a_core": (events as f64 / busy.as_secs_f64()).round(),
         "violations": failed,
         "transcripts": logs,
     });
@@ -114,6 +124,7 @@ fn at_once<'scope>(
         let take = || scenarios.lock().expect("taking one does not panic").next();
         scope.spawn(move || {
             while let Some(scenario) = take() {
+                SCENARIO.set(scenario.name);
                 let start = Instant::now();
                 let report = scenario.run(size);
                 if ended.send((scenario, report, start.elapsed())).is_err() {
@@ -127,6 +138,7 @@ fn at_once<'scope>(
 
 /// Writes what happened to the first pool of the smallest fleet that fails like this one.
 fn keep_shortest(scenario: &Scenario, size: Size, report: Report) -> Result<String, Box<dyn Error>> {
+    SCENARIO.set(scenario.name);
     let (size, report) = scenario.shrink(size, report);
     progress::clear();
     let path = format!("fleet-{}.log", scenario.name);

@@ -45,6 +45,7 @@ fn run_driver(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
         "seeds": walked,
         "events": sum.events,
         "calls": sum.calls,
+        "answered_before_others": sum.compared,
         "seconds": seconds,
         "events_per_second": (sum.events as f64 / seconds).round(),
         "violations": u32::from(violation.is_some()),

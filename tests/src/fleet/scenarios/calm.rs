@@ -114,11 +114,20 @@ pub(super) fn cancelling(size: Size) -> Report {
     fleet.call(Load::None);
     fleet.run_for(Duration::from_secs(600));
     let ledger = &fleet.ledger;
+    let made = (after.claims - before.claims) as f64;
     let answered = ledger.served + ledger.denied + ledger.cancelled;
     let idle: usize = fleet.pools.iter().map(|pool| pool.machine.wanted().held() as usize).sum();
     let lines = vec![
-        Line::at_least(0.29, "of the callers walk off", after.walking_off as f64 / after.claims as f64),
-        Line::at_least(1.0, "of them while they wait", after.cancelled as f64),
+        Line::at_least(
+            0.29,
+            "of the callers walk off",
+            (after.walking_off - before.walking_off) as f64 / made,
+        ),
+        Line::at_least(
+            0.01,
+            "of the claims are given up while they wait",
+            (after.cancelled - before.cancelled) as f64 / made,
+        ),
         Line::at_most(0.0, "claims denied", (after.denied - before.denied) as f64),
         Line::at_most(0.0, "connections closed meanwhile", (after.closed - before.closed) as f64),
         Line::at_most(0.0, "claims without an answer", (ledger.claims - answered) as f64),

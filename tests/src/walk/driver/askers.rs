@@ -1,14 +1,16 @@
-//! Claims that are looked after by hand, and the order in which they are granted (C12).
+//! Claims that are looked after by hand, and the order in which they are granted (C12); and those of tasks.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use qorb_core::dice::Dice;
 use qorb_driver::{Claim, ClaimError, Handle};
 
-use crate::sim::Sim;
 use crate::sim::hand::Hand;
 use crate::sim::script::{Script, SimPool};
+use crate::sim::{Sim, World};
 
 /// Longer than any walk is.
 const LONG: Duration = Duration::from_secs(1 << 30);
@@ -154,4 +156,17 @@ pub(super) fn claim<'pool>(pool: &'pool SimPool, dice: &mut Dice) -> Claim<'pool
         8 => pool.try_claim(),
         _ => pool.claim_by(Instant::now() + [Duration::ZERO, LONG][dice.below(2) as usize]),
     }
+}
+
+/// A well-behaved claimer: claims, holds for a while, returns.
+pub(super) fn claim_in_task(world: &World, pool: &SimPool, answered: &Arc<AtomicUsize>, hold: Duration) {
+    let (pool, answered, sim) = (pool.clone(), Arc::clone(answered), world.sim().clone());
+    world.spawn(async move {
+        let result = pool.claim_within(Duration::from_secs(20)).await;
+        if result.is_ok() {
+            sim.sleep(hold).await;
+        }
+        drop(result);
+        answered.fetch_add(1, Ordering::Relaxed);
+    });
 }
