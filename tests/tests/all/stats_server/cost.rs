@@ -31,8 +31,8 @@ fn a_frame_of_200_backends_takes_not_much_longer_than_to_read_it() {
     let wire = world.sim().door(ANY).call(1 << 20);
     let mut socket = world.run_until(open_on(wire, "/qtop/stats"));
     world.run_until(socket.frame());
-    // Everything that happens between two frames of a pool at rest happens for the client, who is paid for too:
-    // half of all frames may meet with a processor that is somebody else's.
+    // Everything that happens between two frames of a pool at rest happens for the client, who is paid for too.
+    // All but one may meet with a processor that is somebody else's.
     let (mut spans, mut readings) = (Vec::new(), Vec::new());
     while spans.len() < 41 {
         let begin = Instant::now();
@@ -47,7 +47,6 @@ fn a_frame_of_200_backends_takes_not_much_longer_than_to_read_it() {
             assert_eq!(in_set(&read).len(), 200);
         }
     }
-    spans.sort_unstable();
-    readings.sort_unstable();
-    assert!(spans[20] < readings[20] * TIMES, "a frame takes {:?}, to read it {:?}", spans[20], readings[20]);
+    let [frame, reading] = [spans, readings].map(|spans| spans.into_iter().min().expect("there are many"));
+    assert!(frame < reading * TIMES, "a frame takes {frame:?}, to read it {reading:?}");
 }
