@@ -66,8 +66,9 @@ impl PoolWorld {
     fn notice_closing(&self, slot: SlotId, from: SlotKind, event: &Event, seen: &mut Seen) {
         let of = self.machine.backend_of(slot);
         let rests = from == SlotKind::Unclaimed;
-        let returns =
-            *event == Event::Returned(slot, Return::Intact) || *event == Event::Recycled(slot, Ok(()));
+        // One that was given up is closed for that, however its operation ends.
+        let returns = from != SlotKind::Aborting
+            && (*event == Event::Returned(slot, Return::Intact) || *event == Event::Recycled(slot, Ok(())));
         if self.ended || !self.wanted(of) || !(rests || returns) {
             return;
         }
