@@ -12,7 +12,7 @@ use super::client::{in_set, open_on};
 use crate::adapters::ANY;
 
 /// How much longer than reading it a frame may take. It is no more than three times as long; then a client with a frame
-/// a second takes 0.06 % of a core, where everything is optimised and the sockets are real.
+/// a second takes a tenth of a percent of a core, where everything is optimised and the sockets are real.
 const TIMES: u32 = 10;
 
 #[test]
