@@ -69,7 +69,10 @@ pub async fn watch(address: Address, patience: Patience, look: Look) -> Result<(
             .draw(|frame| {
                 let (model, area) = (&mut monitor.model, frame.area());
                 model.desk.page = view::page(model, area.height);
-                model.desk.read = model.desk.read.min(view::furthest(model, look, area.width, area.height));
+                if model.reads() {
+                    let furthest = view::furthest(model, look, area.width, area.height);
+                    model.desk.read = model.desk.read.min(furthest);
+                }
                 view::draw(frame, model, look, now);
             })
             .map_err(|error| error.to_string())?;

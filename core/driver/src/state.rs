@@ -58,7 +58,8 @@ pub(crate) struct Berth<K: Connector> {
     /// The slot's number for people.
     pub(crate) serial: u64,
     /// Claims that its connection served. One counts when its handle is back, or when it is shown to somebody
-    /// before that: whether `on_acquire` takes the connection is known by then, and no counter goes back.
+    /// before that; it stays counted even where `on_acquire` refuses the connection at that very moment, so that no
+    /// counter goes back.
     pub(crate) claims: u64,
     pub(crate) backend: BackendId,
     /// The state that tracers were shown last.

@@ -84,7 +84,7 @@ impl Model {
     }
 
     /// Whether a screen further is one of the details.
-    fn reads(&self) -> bool {
+    pub(crate) fn reads(&self) -> bool {
         self.desk.detail && self.desk.help.is_none()
     }
 

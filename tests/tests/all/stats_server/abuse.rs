@@ -6,7 +6,7 @@ use qorb_driver::Serve;
 use qorb_examples::Platform;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::client::{connect, get, open, request, say, server};
+use super::client::{UPGRADE, connect, get, open, request, say, server};
 use crate::adapters::{on_both_runtimes, pool_of, run, until};
 
 on_both_runtimes! {
@@ -18,14 +18,6 @@ on_both_runtimes! {
     the_thirty_third_client_is_told_to_come_back,
     a_client_that_never_reads_harms_nobody,
 }
-
-/// The headers that make a request one for a websocket.
-const UPGRADE: [&str; 4] = [
-    "Upgrade: websocket",
-    "Connection: Upgrade",
-    "Sec-WebSocket-Version: 13",
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-];
 
 fn an_interval_that_is_none_is_refused_with_the_reason<P: Platform<Runtime: Serve>>() {
     run::<P, _>(async {

@@ -14,6 +14,14 @@ use smol::stream::StreamExt;
 
 use crate::adapters::{ANY, PoolOn, echo_server, pool_of};
 
+/// The headers that make a request one for a websocket.
+pub(super) const UPGRADE: [&str; 4] = [
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+];
+
 /// What the server said.
 #[derive(Debug)]
 pub(super) struct Said {

@@ -11,7 +11,7 @@ use qorb_tests::sim::wire::Wire;
 use qorb_tests::sim::{Sim, World};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::client::{in_set, open_on, request, say};
+use super::client::{UPGRADE, in_set, open_on, request, say};
 use crate::adapters::ANY;
 
 /// A pool with two backends, and a server that shows it.
@@ -56,14 +56,7 @@ impl Rig {
 
 /// A request for a websocket, for a client that speaks in bytes.
 fn upgrade() -> String {
-    let headers = [
-        "Host: localhost",
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    ];
-    request("/qtop/stats?update_secs=255", &headers)
+    request("/qtop/stats?update_secs=255", &[&["Host: localhost"][..], &UPGRADE].concat())
 }
 
 /// More than a frame of two backends.
