@@ -187,13 +187,17 @@ impl PoolMachine {
     }
 
     /// What the plan in force rests on and wishes, found again (C13). Only where it is content: otherwise
-    /// whatever changes makes a new one.
+    /// whatever changes makes a new one. And whatever it is, no claim waits for nothing (C11).
     pub(super) fn audit_plan(&self) -> Result<(), &'static str> {
+        let mut census: Vec<_> = self.order.iter().map(|&backend| self.find(backend)).collect();
+        let open = plan(&mut census, self.planned.target);
+        let idle = self.dialling() == 0 && self.leaving() == 0 && self.room() > 0;
+        if self.queue.waiting() > 0 && idle && census.iter().any(|found| found.could_be_dialled(open)) {
+            return Err("C11: a claim waits, and nothing is dialled though something could be");
+        }
         if !self.planned.content {
             return Ok(());
         }
-        let mut census: Vec<_> = self.order.iter().map(|&backend| self.find(backend)).collect();
-        plan(&mut census, self.planned.target);
         if census.iter().any(|found| found.candidate.wish != self.sets.at(found.backend).wish) {
             return Err("C13: a new plan would wish something else");
         }
@@ -228,11 +232,13 @@ impl PoolMachine {
         demand.min(self.max_slots().saturating_sub(self.draining.total()))
     }
 
-    /// Slots that are busy, and claims that wait for one.
+    /// Slots that are busy, and claims that wait for one. What is being checked while they wait, or may not be
+    /// given to them, as it is a suspect's, is of no use to them either.
     fn demand(&self) -> u32 {
         let waiting = self.queue.waiting();
-        let checking = if waiting > 0 { self.wanted.of(SlotKind::Checking) } else { 0 };
-        (self.wanted.load() + checking).saturating_add(waiting)
+        let useless = self.wanted.of(SlotKind::Checking) + self.wanted.of(SlotKind::Unclaimed);
+        let busy = self.wanted.load() + if waiting > 0 { useless } else { 0 };
+        busy.saturating_add(waiting)
     }
 
     pub(super) fn room(&self) -> u32 {
@@ -403,6 +409,12 @@ impl Found {
     /// It has no slot of use, and is not being dialled though it may be.
     fn is_undialled(&self) -> bool {
         !self.candidate.pausing && self.live == 0
+    }
+
+    /// Another connection to it would be of use, while the tiers up to this one are open.
+    fn could_be_dialled(&self, open: u16) -> bool {
+        let use_for_it = self.candidate.standing == Standing::Up || self.candidate.wish.probe;
+        use_for_it && self.candidate.tier <= open && self.places > 0 && !self.candidate.pausing
     }
 
     /// It ought to be dialled, and may be.

@@ -125,6 +125,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
         Explored::Resolver => of_resolver(arguments),
     };
     progress::clear();
+    tell(&found, arguments)
+}
+
+fn tell(found: &Found, arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     let transcript = &arguments.transcript;
     if let Some(violation) = &found.violation {
         fs::write(transcript, violation.to_string())?;
@@ -224,5 +228,39 @@ fn of_resolver(arguments: &Arguments) -> Found {
         owed: if report.complete && is_usual { report.seen.missing() } else { Vec::new() },
         violation: report.violation,
         table: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[test]
+    fn a_world_that_lacks_what_every_such_one_has_does_not_hold() {
+        let far = Progress { states: 1, transitions: 1, compared: 0, depth: 1, took: Duration::from_secs(1) };
+        let found = |owed: &[&'static str]| Found {
+            far,
+            complete: true,
+            never: owed.to_vec(),
+            owed: owed.to_vec(),
+            violation: None,
+            table: Vec::new(),
+        };
+        let arguments = ArgumentsAlone::parse_from(["explore"]).arguments;
+        assert!(tell(&found(&[]), &arguments).expect("it can be told").holds);
+        let lacking = tell(&found(&["the queue is full"]), &arguments).expect("it can be told");
+        assert!(!lacking.holds, "{}", lacking.summary);
+        assert_eq!(lacking.summary["owed"], json!(["the queue is full"]));
+    }
+
+    /// The command without the program around it.
+    #[derive(Debug, clap::Parser)]
+    struct ArgumentsAlone {
+        #[command(flatten)]
+        arguments: Arguments,
     }
 }
