@@ -181,6 +181,12 @@ impl PoolWorld {
         for action in &out {
             self.perform(action, event, seen)?;
         }
+        let closed =
+            |slot: &SlotId| kinds[slot.0 as usize].is_some_and(|(kind, _)| kind == SlotKind::Unclaimed);
+        let gave_way = out.iter().any(|action| matches!(action, Action::Close(slot) if closed(slot)));
+        if gave_way && self.waiting() > 0 && !matches!(event, Event::Backends(_) | Event::ShutDown) {
+            seen.see("what a suspect may not give makes room");
+        }
         self.out = out;
         let idle = *event == Event::Tick && expected.is_none_or(|at| at > self.now);
         ensure(!idle || actions == 0, || {
@@ -338,17 +344,21 @@ impl World for PoolWorld {
         self.step(&self.event(step), seen)
     }
 
-    /// The same event once more, with a clock that has gone back where that must not matter.
+    /// The same event once more, and again with a clock that has gone back where that must not matter.
     fn repeat(&self, step: &Step, led_to: &Self, twin: &mut Self) -> Result<(), String> {
         let event = self.event(step);
-        let tick = event == Event::Tick;
-        let (rule, at) = if tick { ("C1: ", led_to.now) } else { ("C1: or C8: ", Timestamp::EPOCH) };
-        twin.machine.clone_from(&self.machine);
-        twin.out.clear();
-        twin.machine.handle(at, event, &mut twin.out);
-        let same = twin.out == led_to.out;
-        ensure(same, || format!("{rule}other actions the second time, at {at}: {:?}", twin.out))?;
-        ensure(twin.machine == led_to.machine, || format!("{rule}another state the second time, at {at}"))
+        let mut again = |rule: &str, at| {
+            twin.machine.clone_from(&self.machine);
+            twin.out.clear();
+            twin.machine.handle(at, event.clone(), &mut twin.out);
+            let same = twin.out == led_to.out;
+            ensure(same, || format!("{rule}: other actions the second time, at {at}: {:?}", twin.out))?;
+            ensure(twin.machine == led_to.machine, || {
+                format!("{rule}: another state the second time, at {at}")
+            })
+        };
+        again("C1", led_to.now)?;
+        if event == Event::Tick { Ok(()) } else { again("C8", Timestamp::EPOCH) }
     }
 
     fn fingerprint(&self) -> u128 {

@@ -130,8 +130,7 @@ impl PoolMachine {
             "C13: the soundness of {backend:?} is off"
         );
         ensure!(self.order.contains(&backend) == set.wanted, "C13: {backend:?} is in the wrong order");
-        let withheld = set.health.suspect && set.health.suspect_out > 0 && self.sound_online > 0;
-        let offered = set.wanted && idle > 0 && !withheld;
+        let offered = set.wanted && idle > 0 && !set.withholds(self.sound_online);
         let bucket = offered.then(|| set.bucket_by_load());
         ensure!(
             set.scale == Scale::of(set.wish.share),

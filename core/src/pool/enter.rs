@@ -134,8 +134,7 @@ impl PoolMachine {
     #[inline]
     pub(super) fn refresh(&mut self, backend: BackendId) {
         let set = self.sets.at_mut(backend);
-        let withheld = set.health.suspect && set.health.suspect_out > 0 && self.sound_online > 0;
-        let offered = set.idle.len() > 0 && set.wanted && !withheld;
+        let offered = set.idle.len() > 0 && set.wanted && !set.withholds(self.sound_online);
         let bucket = offered.then(|| set.bucket_by_load());
         self.pick.place(backend, set, bucket);
     }
@@ -223,6 +222,7 @@ impl PoolMachine {
         let before = self.sound_online;
         self.sound_online = if sound { before + 1 } else { before - 1 };
         if before == 0 || self.sound_online == 0 {
+            self.planned.stale |= self.planned.withheld;
             for index in 0..self.order.len() {
                 self.refresh(self.order[index]);
             }

@@ -124,7 +124,7 @@ impl PoolMachine {
         let quiet = self.quiet.is_full()
             && now < self.next_due
             && now < deadline
-            && self.pick.is_empty()
+            && self.wanted.of(SlotKind::Unclaimed) == 0
             && self.wanted.connected() > 0
             && (self.queue.without() as usize) < self.policy.max_waiting;
         if quiet {

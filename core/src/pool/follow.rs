@@ -34,6 +34,8 @@ pub(super) struct Planned {
     pub(super) probing: u32,
     /// Claims waited for room that probes take when the plan was made.
     pressed: bool,
+    /// Claims waited beside connections that they may not be given when the plan was made.
+    pub(super) withheld: bool,
     /// A backend without a slot of use may be dialled, and is not.
     pub(super) undialled: bool,
     /// Everything that the plan wants was opened, as far as backends may be dialled, and nothing ended.
@@ -64,6 +66,7 @@ impl Planned {
         kept_back: None,
         probing: 0,
         pressed: false,
+        withheld: false,
         undialled: false,
         content: false,
         probe_due: None,
@@ -80,6 +83,7 @@ impl Planned {
     pub(super) fn describe(&self, presses: bool, left: impl Fn(Timestamp) -> u64, digest: &mut Digest) {
         let flags = [
             self.pressed,
+            self.withheld,
             self.content,
             presses && self.undialled,
             self.room_for_probe,
@@ -102,10 +106,13 @@ impl PoolMachine {
         let pressed = self.presses_for_room();
         let newly_pressed = pressed && !self.planned.pressed;
         self.planned.pressed &= pressed;
+        let withheld = self.withholds();
+        let newly_withheld = withheld && !self.planned.withheld;
+        self.planned.withheld &= withheld;
         let kept_back = self.planned.kept_back.is_some_and(|demand| self.demand() > demand);
         let outgrown = target > self.planned.target || kept_back;
         let probe = self.planned.probe_due.take();
-        if self.planned.stale || outgrown || newly_pressed {
+        if self.planned.stale || outgrown || newly_pressed || newly_withheld {
             self.plan_anew(target, out);
         } else if let Some(backend) = probe {
             self.probe(backend, target, out);
@@ -149,8 +156,10 @@ impl PoolMachine {
         self.open_spares(&mut census, out);
         self.shed(&census, tick.then_some(unneeded), open, out);
         self.planned.undialled = census.iter().any(Found::is_undialled);
-        self.planned.content = self.leaving() == leaving && !census.iter().any(Found::is_wanting);
+        let lasts = !census.iter().any(|found| found.withheld.is_some() || found.is_wanting());
+        self.planned.content = self.leaving() == leaving && lasts;
         self.planned.pressed = self.presses_for_room();
+        self.planned.withheld = self.withholds();
         if self.planned.wants.is_some() && self.may_move() && self.spare_idle() {
             self.move_idle(out);
         }
@@ -161,6 +170,11 @@ impl PoolMachine {
     /// Whether claims wait for room that probes take.
     fn presses_for_room(&self) -> bool {
         self.planned.probing > 0 && self.queue.waiting() > 0 && self.room() == 0
+    }
+
+    /// Whether claims wait beside idle connections: what rests while somebody waits is a suspect's (C6).
+    fn withholds(&self) -> bool {
+        self.queue.waiting() > 0 && self.wanted.of(SlotKind::Unclaimed) > 0
     }
 
     /// A slot of this backend ended, or is on its way out. One that was down before takes no share, so that
@@ -189,13 +203,23 @@ impl PoolMachine {
     /// What the plan in force rests on and wishes, found again (C13). Only where it is content: otherwise
     /// whatever changes makes a new one. And whatever it is, no claim waits for nothing (C11).
     pub(super) fn audit_plan(&self) -> Result<(), &'static str> {
+        // One place and one turn to connect may be kept for a probe.
+        let may_dial = self.leaving() == 0 && self.room() > 1 && self.dialling() + 1 < POOL_DIALS;
+        let waits = self.queue.waiting() > 0 && may_dial;
+        if !(self.planned.content || waits) {
+            return Ok(());
+        }
         let mut census: Vec<_> = self.order.iter().map(|&backend| self.find(backend)).collect();
         let open = plan(&mut census, self.planned.target);
-        let idle = self.dialling() == 0 && self.leaving() == 0 && self.room() > 0;
-        if self.queue.waiting() > 0 && idle && census.iter().any(|found| found.could_be_dialled(open)) {
-            return Err("C11: a claim waits, and nothing is dialled though something could be");
+        let withholds = |found: &Found| self.sets.at(found.backend).withholds(self.sound_online);
+        let works = |found: &Found| found.candidate.standing == Standing::Up && !withholds(found);
+        let mut working = census.iter().filter(|found| found.candidate.tier <= open && works(found));
+        let dialled = working.clone().any(|found| found.connecting > 0);
+        if waits && !dialled && working.any(|found| !found.candidate.pausing && found.places > 0) {
+            return Err("C11: a claim waits, and no backend that works is dialled for it");
         }
-        if !self.planned.content {
+        // Where claims wait beside a suspect that may give nothing, a new plan may wish something else.
+        if !self.planned.content || census.iter().any(|found| found.withheld.is_some()) {
             return Ok(());
         }
         if census.iter().any(|found| found.candidate.wish != self.sets.at(found.backend).wish) {
@@ -232,13 +256,11 @@ impl PoolMachine {
         demand.min(self.max_slots().saturating_sub(self.draining.total()))
     }
 
-    /// Slots that are busy, and claims that wait for one. What is being checked while they wait, or may not be
-    /// given to them, as it is a suspect's, is of no use to them either.
+    /// Slots that are busy, and claims that wait for one.
     fn demand(&self) -> u32 {
         let waiting = self.queue.waiting();
-        let useless = self.wanted.of(SlotKind::Checking) + self.wanted.of(SlotKind::Unclaimed);
-        let busy = self.wanted.load() + if waiting > 0 { useless } else { 0 };
-        busy.saturating_add(waiting)
+        let checking = if waiting > 0 { self.wanted.of(SlotKind::Checking) } else { 0 };
+        (self.wanted.load() + checking).saturating_add(waiting)
     }
 
     pub(super) fn room(&self) -> u32 {
@@ -258,7 +280,9 @@ impl PoolMachine {
         let max_count = self.max_count();
         let set = self.sets.at(backend);
         let pausing = set.health.pauses(self.now);
-        let live = set.counts.live();
+        let (live, connecting) = (set.counts.live(), set.counts.of(SlotKind::Connecting));
+        let withholds = self.queue.waiting() > 0 && set.withholds(self.sound_online);
+        let withheld = withholds.then(|| connecting + set.counts.of(SlotKind::Unclaimed));
         Found {
             backend,
             candidate: Candidate {
@@ -266,11 +290,16 @@ impl PoolMachine {
                 heft: heft(set.backend.weight),
                 standing: set.standing(),
                 pausing,
-                limit: if pausing { live.min(max_count) } else { max_count },
+                limit: match (withheld, pausing) {
+                    (Some(withheld), _) => live - withheld,
+                    (None, true) => live.min(max_count),
+                    (None, false) => max_count,
+                },
                 wish: Wish::default(),
             },
             live,
-            connecting: set.counts.of(SlotKind::Connecting),
+            connecting,
+            withheld,
             places: max_count.saturating_sub(set.counts.total()),
             last_dial: set.health.last_dial,
         }
@@ -285,14 +314,14 @@ impl PoolMachine {
 
     /// First comes what is busy and waiting, as far as backends that are up can take it; their connects
     /// leave one place for a probe, lest backends that are up but answer nothing take them all for ever.
-    /// Connects of tiers that are closed do not count: they are given up before long. Probes that stand in the
+    /// Connects of tiers that are closed do not count: they are given up before long. Nor does what a suspect
+    /// may not give. Probes that stand in the
     /// way of a backend that nothing speaks against give up their slots.
     ///
     /// Says how many there are more than that takes.
     fn open_for_claims(&mut self, census: &mut [Found], open: u16, out: &mut Vec<Action>) -> u32 {
         let up = census.iter().filter(|found| found.candidate.standing == Standing::Up);
-        let is_closed = |found: &Found| found.candidate.tier > open;
-        let have: u32 = up.map(|of| if is_closed(of) { of.live - of.connecting } else { of.live }).sum();
+        let have: u32 = up.map(|found| found.of_use(open)).sum();
         let demand = self.demand();
         let mut missing = demand.saturating_sub(have);
         let probe = census.iter().any(Found::wants_probe);
@@ -390,6 +419,8 @@ pub(super) struct Found {
     /// Slots that are not on their way out.
     pub(super) live: u32,
     pub(super) connecting: u32,
+    /// If it may give nothing to those who wait: how many connections it could give them, once they all stand.
+    withheld: Option<u32>,
     /// How many more slots it may have.
     pub(super) places: u32,
     last_dial: u64,
@@ -411,10 +442,10 @@ impl Found {
         !self.candidate.pausing && self.live == 0
     }
 
-    /// Another connection to it would be of use, while the tiers up to this one are open.
-    fn could_be_dialled(&self, open: u16) -> bool {
-        let use_for_it = self.candidate.standing == Standing::Up || self.candidate.wish.probe;
-        use_for_it && self.candidate.tier <= open && self.places > 0 && !self.candidate.pausing
+    /// Slots that are of use to those who wait, while the tiers up to this one are open.
+    fn of_use(&self, open: u16) -> u32 {
+        let useless = if self.candidate.tier > open { self.connecting } else { 0 };
+        self.live - useless.max(self.withheld.unwrap_or(0))
     }
 
     /// It ought to be dialled, and may be.

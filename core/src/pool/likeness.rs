@@ -63,10 +63,11 @@ impl PoolMachine {
         let dialled_before = |(id, other): &(u32, &SlotSet)| {
             other.health.last_dial < health.last_dial && self.may_be_down(BackendId(*id), other)
         };
-        let dial = if self.may_be_down(backend, set) {
-            1 + self.sets.iter().filter(dialled_before).count() as u64
-        } else {
-            0
+        // One that was never dialled comes before those that will join, too.
+        let dial = match health.last_dial {
+            _ if !self.may_be_down(backend, set) => 0,
+            0 => 1,
+            _ => 2 + self.sets.iter().filter(dialled_before).count() as u64,
         };
         let flags = [
             set.wanted,

@@ -38,6 +38,11 @@ impl Candidate {
         self.standing == Standing::Up && self.limit > 0
     }
 
+    /// Whether it can hold something, or nobody knows yet.
+    fn may_take(&self) -> bool {
+        self.takes() || self.standing == Standing::Untried
+    }
+
     /// Its exact part of `left` slots, of which `hefts` is the sum of all parts: the whole slots, and what
     /// remains.
     fn quota(&self, left: u32, hefts: u64) -> (u64, u64) {
@@ -59,24 +64,25 @@ pub(crate) fn heft(weight: u16) -> u32 {
 /// first tier with one that is untried is the last.
 ///
 /// Within a tier it is rendezvous hashing (Thaler and Ravishankar, "Using name-based mappings to increase hit
-/// rates", 1998) with a subset: as many backends that are not down as there are slots for the tier are
-/// served, those untried among them are probed, and so are the ones down that come before the last of them.
-/// Those that are up share the slots by weight. The wishes depend on nothing but the census and the target.
+/// rates", 1998) with a subset: of the backends that can take something, as many as there are slots for the tier
+/// are served, and share the slots by weight. Of these together with the untried ones, as many are in the
+/// subset: those untried in it are probed, and so are the ones down that come before its last. So whoever will
+/// make place for an untried one serves until that is up. The wishes depend on nothing but the census and the
+/// target.
 pub(crate) fn plan<C: AsMut<Candidate>>(census: &mut [C], target: u32) -> u16 {
     let mut census: Vec<_> = census.iter_mut().map(AsMut::as_mut).collect();
     let open = last_open(census.iter().map(|of| &**of));
     let mut left = target;
     for tier in census.chunk_by_mut(|one, other| one.tier == other.tier) {
         let slots = if tier[0].tier <= open { left } else { 0 };
-        let (mut chosen, mut end) = (0, 0);
+        let mut chosen = 0;
         for candidate in &mut *tier {
-            let reached = chosen < slots;
-            let probe = reached && candidate.standing != Standing::Up;
+            let probe = chosen < slots && candidate.standing != Standing::Up;
             candidate.wish = Wish { probe, ..Wish::default() };
-            chosen += u32::from(candidate.standing != Standing::Down);
-            end += usize::from(reached);
+            chosen += u32::from(candidate.may_take());
         }
-        let mut served: Vec<_> = tier[..end].iter_mut().filter(|of| of.takes()).collect();
+        let takers = tier.iter_mut().filter(|of| of.takes());
+        let mut served: Vec<_> = takers.take(slots as usize).collect();
         divide(&mut served, slots);
         take_turns(&mut served);
         left -= served.iter().map(|of| of.wish.share).sum::<u32>();
@@ -220,6 +226,19 @@ mod tests {
     fn the_down_take_no_share_and_push_nobody_out() {
         assert_eq!(shares(&[DOWN, UP, DOWN, UP], 4), [0, 2, 0, 2]);
         assert_eq!(shares(&[NEW, UP], 4), [0, 4]);
+    }
+
+    #[test]
+    fn whoever_can_take_nothing_at_present_leaves_its_place_to_the_next() {
+        assert_eq!(shares(&[at_most(0), UP, UP], 1), [0, 1, 0]);
+        assert_eq!(probed(&[at_most(0), NEW, NEW], 1), [false, true, false]);
+    }
+
+    #[test]
+    fn the_untried_take_nobodys_place_before_they_are_up() {
+        assert_eq!(shares(&[NEW, UP, UP, UP], 2), [0, 1, 1, 0]);
+        assert_eq!(probed(&[NEW, UP, UP, NEW], 2), [true, false, false, false]);
+        assert_eq!(probed(&[NEW, NEW, NEW], 2), [true, true, false]);
     }
 
     #[test]

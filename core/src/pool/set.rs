@@ -147,6 +147,13 @@ impl SlotSet {
         self.run = turn.saturating_sub(1);
     }
 
+    /// Whether its idle connections may not be given: it is a suspect that has one out already, and
+    /// `sound` backends are online.
+    #[inline]
+    pub(crate) fn withholds(&self, sound: u32) -> bool {
+        self.health.suspect && self.health.suspect_out > 0 && sound > 0
+    }
+
     #[inline]
     pub(crate) fn online(&self) -> bool {
         self.counts.connected() > 0

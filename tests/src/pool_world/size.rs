@@ -117,6 +117,8 @@ impl Size {
         let room = self.slots.min(usize::from(self.backends) * self.slots_of_one);
         let others = usize::from(self.backends - 1) * self.slots_of_one;
         match name {
+            // The only connection that nobody wants is shed before it is checked.
+            "a check runs" => self.spares > 0 || room > 1,
             "two newcomers wait, and the first is granted" => self.claims.min(self.max_waiting) > 1,
             "a claim is denied for too many waiting" => self.claims > self.max_waiting,
             // A connect stands in the way of a backend for which there is no other slot.
@@ -140,8 +142,8 @@ impl Size {
             "a tier that is closed gives up a connection" => {
                 freedom.tiers && self.backends > 1 && room > 1 && self.spares > 0
             }
-            // It has one connection in use and one at rest, a sound one is in use too, and somebody waits.
-            "a suspect is passed over" => {
+            // A suspect has one connection in use and one at rest, a sound one is in use too, and somebody waits.
+            "what a suspect may not give makes room" => {
                 self.slots.min(self.claims) > 2 && self.slots_of_one > 1 && self.backends > 1
             }
             _ => true,

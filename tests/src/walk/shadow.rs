@@ -103,12 +103,6 @@ impl Shadow {
         }
     }
 
-    /// Claims that wait.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.waiting.len()
-    }
-
     /// Claims without a connection.
     #[must_use]
     pub fn without(&self) -> usize {
@@ -119,12 +113,6 @@ impl Shadow {
     #[must_use]
     pub fn slots(&self) -> usize {
         self.total
-    }
-
-    /// Whether `Stopped` was reported.
-    #[must_use]
-    pub fn stopped(&self) -> bool {
-        self.stopped
     }
 
     /// Whether it was shut down.

@@ -73,11 +73,12 @@ fn what_cannot_be_carried_out_ends_with_2_and_says_why() {
     let folder = folder("refused");
     fs::write(folder.join("foreign.log"), "hello\n").expect("it can be written");
     fs::write(folder.join("cut.log"), &story()[..2_000]).expect("it can be written");
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 8] = [
         (&["replay", "foreign.log"], "foreign.log: this is not a log of qorb"),
         (&["replay", "cut.log"], "get a whole copy"),
         (&["replay", "missing.log"], "missing.log: "),
         (&["replay"], "<FILE>"),
+        (&["explore", "--without", "cut"], "nothing of the kind cut ever happens to a pool"),
         (&["fleet", "--scenario", "nonsense"], "steady, one-dies"),
         (&["fleet", "--for", "1"], "such as 10s"),
         (&["fleet", "--for", "0s"], "it must be some time"),
@@ -115,11 +116,12 @@ fn a_fleet_that_fails_a_line_ends_with_1_and_leaves_a_log_that_replays() {
 #[test]
 fn a_small_world_is_explored_whole() {
     let folder = folder("explored");
-    let ended = sim(&folder, &["explore", "--backends", "1", "--slots", "1", "--claims", "1"]);
-    assert_eq!(ended.code, Some(0), "{}", ended.out);
-    assert!(
-        ended.out.contains("\"complete\":true") && ended.out.contains("\"violations\":0"),
-        "{}",
-        ended.out
-    );
+    for spares in ["0", "1"] {
+        let arguments = ["explore", "--backends", "1", "--slots", "1", "--claims", "1", "--spares", spares];
+        let ended = sim(&folder, &arguments);
+        assert_eq!(ended.code, Some(0), "{}", ended.out);
+        for part in ["\"complete\":true", "\"owed\":[]", "\"violations\":0"] {
+            assert!(ended.out.contains(part), "{}", ended.out);
+        }
+    }
 }

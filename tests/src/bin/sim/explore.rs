@@ -119,7 +119,30 @@ struct Found {
     table: Vec<String>,
 }
 
+impl Kind {
+    /// Whether there is any of it in the world of this machine.
+    fn is_of(self, machine: Explored) -> bool {
+        match self {
+            Self::Membership | Self::Tiers | Self::Moves | Self::Acquire | Self::Deadlines | Self::Hasty => {
+                machine == Explored::Pool
+            }
+            Self::Bare | Self::Denials | Self::Errors | Self::Cut | Self::Hints => {
+                machine == Explored::Resolver
+            }
+            Self::Shutdown => true,
+        }
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
+    let mut chosen = arguments.with.iter().chain(&arguments.without);
+    if let Some(kind) = chosen.find(|kind| !kind.is_of(arguments.machine)) {
+        let (kind, machine) = (kind.to_possible_value(), arguments.machine.to_possible_value());
+        let name = |value: Option<clap::builder::PossibleValue>| {
+            value.map_or_else(String::new, |of| of.get_name().to_owned())
+        };
+        return Err(format!("nothing of the kind {} ever happens to a {}", name(kind), name(machine)).into());
+    }
     let found = match arguments.machine {
         Explored::Pool => of_pool(arguments),
         Explored::Resolver => of_resolver(arguments),
@@ -241,7 +264,14 @@ mod tests {
 
     #[test]
     fn a_world_that_lacks_what_every_such_one_has_does_not_hold() {
-        let far = Progress { states: 1, transitions: 1, compared: 0, depth: 1, took: Duration::from_secs(1) };
+        let far = Progress {
+            states: 1,
+            transitions: 1,
+            compared: 0,
+            depth: 1,
+            frontier: 0,
+            took: Duration::from_secs(1),
+        };
         let found = |owed: &[&'static str]| Found {
             far,
             complete: true,

@@ -386,34 +386,3 @@ fn backends_that_are_up_but_answer_nothing_leave_a_dial_for_one_that_works() {
     let by_e = served.filter(|slot| sim.backend_of(*slot) == "e").count();
     assert!(by_e > 0, "C11: nobody is served by the one backend that works");
 }
-
-#[test]
-fn what_a_suspect_may_not_give_is_no_reason_to_let_a_claim_wait() {
-    let mut sim = PoolSim::new(policy(0, 16), 7);
-    sim.publish(&["a", "b"]);
-    let held: Vec<_> = (0..6)
-        .map(|_| {
-            let claim = sim.claim();
-            sim.run(1_000);
-            sim.granted(claim).expect("granted")
-        })
-        .collect();
-    assert_eq!((sim.slots_of("a"), sim.slots_of("b")), (3, 3));
-    for slot in held {
-        if sim.backend_of(slot) == "a" {
-            sim.give_back(slot, Return::Intact);
-        }
-    }
-    // A connection of a is refused by its claimer, who gets another one. Whoever follows may not have the third
-    // before that comes back, and all of b's are out.
-    let claim = sim.claim();
-    let refused = sim.granted(claim).expect("three of a rest");
-    assert_eq!(sim.backend_of(refused), "a");
-    sim.fail_acquire(refused, claim);
-    let taken = sim.granted(claim).expect("two of a rest");
-    assert_eq!(sim.backend_of(taken), "a");
-    let next = sim.claim();
-    sim.run(1_000);
-    let served = sim.granted(next).unwrap_or_else(|| panic!("{:?}: {}", sim.outcome(next), sim.tell()));
-    assert_eq!(sim.backend_of(served), "b");
-}

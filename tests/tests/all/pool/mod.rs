@@ -3,5 +3,6 @@
 mod better;
 mod explore;
 mod scenarios;
+mod service;
 mod stories;
 mod tiers;

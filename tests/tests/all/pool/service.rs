@@ -1,0 +1,126 @@
+//! Who waits is served by whoever works: what suspects, pausing backends and newcomers have no part in.
+
+use std::time::Duration;
+
+use qorb_core::pool::{ClaimId, Policy, Return, Standing};
+use qorb_tests::pool_sim::{Conduct, Manners, PoolSim};
+
+fn policy(max_slots: usize) -> Policy {
+    Policy { spares_wanted: 0, max_slots, ..Policy::default() }
+}
+
+/// Two backends, of which `a` is suspect with one connection out and others at rest, all of `b`'s are out, and
+/// somebody waits.
+fn waiting_beside_a_suspect(
+    max_slots: usize,
+    max_count: usize,
+    connects_of_a: Conduct,
+) -> (PoolSim, ClaimId) {
+    let mut policy = policy(max_slots);
+    policy.set_config.max_count = max_count;
+    let mut sim = PoolSim::new(policy, 7);
+    sim.publish(&["a", "b"]);
+    let held: Vec<_> = (0..6)
+        .map(|_| {
+            let claim = sim.claim();
+            sim.run(1_000);
+            sim.granted(claim).expect("granted")
+        })
+        .collect();
+    assert_eq!((sim.slots_of("a"), sim.slots_of("b")), (3, 3));
+    sim.behave("a", Manners::connecting(connects_of_a));
+    for slot in held {
+        if sim.backend_of(slot) == "a" {
+            sim.give_back(slot, Return::Intact);
+        }
+    }
+    // A connection of a is refused by its claimer, who gets another one. The next may not have the third before
+    // that comes back.
+    let claim = sim.claim();
+    let refused = sim.granted(claim).expect("three of a rest");
+    assert_eq!(sim.backend_of(refused), "a");
+    sim.fail_acquire(refused, claim);
+    let taken = sim.granted(claim).expect("two of a rest");
+    assert_eq!(sim.backend_of(taken), "a");
+    let next = sim.claim();
+    sim.run(1_000);
+    (sim, next)
+}
+
+#[test]
+fn what_a_suspect_may_not_give_is_no_reason_to_let_a_claim_wait() {
+    for connects_of_a in [Conduct::Ok(0), Conduct::Hangs] {
+        // With room, and at the cap, where a connection that may not be given makes some.
+        for max_slots in [16, 6] {
+            let (mut sim, next) = waiting_beside_a_suspect(max_slots, 16, connects_of_a);
+            let served = sim.granted(next);
+            let served = served.unwrap_or_else(|| panic!("{:?}: {}", sim.outcome(next), sim.tell()));
+            assert_eq!(sim.backend_of(served), "b");
+            assert!(sim.slots_of("a") <= 3, "{}", sim.tell());
+        }
+    }
+}
+
+#[test]
+fn a_suspect_that_may_give_nothing_is_not_dialled_for_those_who_wait() {
+    let (mut sim, next) = waiting_beside_a_suspect(16, 3, Conduct::Ok(0));
+    sim.run(1_000);
+    assert_eq!(sim.granted(next), None, "all of b's are out, and it may have no more");
+    assert!(sim.slots_of("a") <= 3, "{}", sim.tell());
+    assert_eq!(sim.dials.len(), 6, "{}", sim.tell());
+}
+
+#[test]
+fn a_backend_that_pauses_with_nothing_to_give_leaves_its_place_to_the_next() {
+    let mut policy = policy(16);
+    policy.set_config.min_connection_backoff = Duration::from_secs(20);
+    let mut sim = PoolSim::new(policy, 1);
+    sim.publish(&["a", "b"]);
+    let claim = sim.claim();
+    sim.run(1);
+    let first = sim.granted(claim).expect("granted");
+    let (name, other) = if sim.backend_of(first) == "a" { ("a", "b") } else { ("b", "a") };
+    // Of two connects under way the earlier fails, and the later works: the backend is up, and pauses.
+    sim.behave(other, Manners::connecting(Conduct::Ok(1)));
+    sim.behave(name, Manners::connecting(Conduct::Fails(2)));
+    let second = sim.claim();
+    sim.behave(name, Manners::connecting(Conduct::Ok(3)));
+    let third = sim.claim();
+    sim.run(10);
+    let held = [second, third].map(|claim| sim.granted(claim).expect("granted"));
+    for slot in [first, held[0], held[1]] {
+        sim.give_back(slot, Return::Detached);
+    }
+    sim.run(1);
+    let pausing = sim.machine().census().find(|view| *view.backend.name == *name).expect("it is in the set");
+    assert!(pausing.standing == Standing::Up && pausing.next_attempt.is_some(), "{}", sim.tell());
+    let claim = sim.claim();
+    sim.run(100);
+    let served = sim.granted(claim).unwrap_or_else(|| panic!("{:?}: {}", sim.outcome(claim), sim.tell()));
+    assert_eq!(sim.backend_of(served), other);
+}
+
+#[test]
+fn a_newcomer_that_answers_nothing_takes_nobodys_place() {
+    let names = ["a", "b", "c", "newcomer"];
+    for seed in 0..16 {
+        let mut policy = policy(16);
+        policy.set_config.max_count = 1;
+        let mut sim = PoolSim::new(policy, seed);
+        sim.publish(&names[..3]);
+        let claims = [sim.claim(), sim.claim(), sim.claim()];
+        sim.run(10);
+        let held = claims.map(|claim| sim.granted(claim).expect("granted"));
+        sim.give_back(held[0], Return::Detached);
+        sim.give_back(held[1], Return::Detached);
+        sim.behave(names[3], Manners::connecting(Conduct::Hangs));
+        sim.publish(&names);
+        sim.run(10);
+        let claim = sim.claim();
+        sim.run(1_000);
+        let served = sim.granted(claim);
+        let served =
+            served.unwrap_or_else(|| panic!("seed {seed}: {:?}: {}", sim.outcome(claim), sim.tell()));
+        assert_ne!(sim.backend_of(served), names[3]);
+    }
+}
