@@ -38,7 +38,7 @@ impl PoolMachine {
     pub fn audit(&self) -> Result<(), String> {
         self.queue.audit()?;
         let (mut wanted, mut draining) = (Counts::default(), Counts::default());
-        let mut sound = 0;
+        let (mut sound, mut withholding) = (0, 0);
         let recounts = self.recount();
         for (id, set) in self.sets.iter() {
             let recount = recounts.get(&BackendId(id)).copied().unwrap_or_default();
@@ -49,10 +49,12 @@ impl PoolMachine {
                 draining.absorb(&set.counts)
             }
             sound += u32::from(set.sound);
+            withholding += u32::from(set.withholding);
         }
         ensure!(wanted == self.wanted, "C13: counted {wanted:?}, remembered {:?}", self.wanted);
         ensure!(draining == self.draining, "C13: counted {draining:?}, remembered {:?}", self.draining);
         ensure!(sound == self.sound_online, "C13: {sound} sound backends, not {}", self.sound_online);
+        ensure!(withholding == self.withholding, "C13: {withholding} withhold, not {}", self.withholding);
         let mut known = BTreeSet::new();
         for (_, set) in self.sets.iter() {
             ensure!(known.insert(set.backend.identity()), "C13: {} is known twice", set.backend);
@@ -130,7 +132,11 @@ impl PoolMachine {
             "C13: the soundness of {backend:?} is off"
         );
         ensure!(self.order.contains(&backend) == set.wanted, "C13: {backend:?} is in the wrong order");
-        let offered = set.wanted && idle > 0 && !set.withholds(self.sound_online);
+        ensure!(
+            set.withholding == (set.wanted && set.withholds(self.sound_online)),
+            "C13: {backend:?} withholds, or does not, unawares"
+        );
+        let offered = set.wanted && idle > 0 && !set.withholding;
         let bucket = offered.then(|| set.bucket_by_load());
         ensure!(
             set.scale == Scale::of(set.wish.share),

@@ -134,7 +134,12 @@ impl PoolMachine {
     #[inline]
     pub(super) fn refresh(&mut self, backend: BackendId) {
         let set = self.sets.at_mut(backend);
-        let offered = set.idle.len() > 0 && set.wanted && !set.withholds(self.sound_online);
+        let withholds = set.wanted && set.withholds(self.sound_online);
+        if withholds != set.withholding {
+            set.withholding = withholds;
+            self.withholding = if withholds { self.withholding + 1 } else { self.withholding - 1 };
+        }
+        let offered = set.idle.len() > 0 && set.wanted && !withholds;
         let bucket = offered.then(|| set.bucket_by_load());
         self.pick.place(backend, set, bucket);
     }
@@ -222,7 +227,7 @@ impl PoolMachine {
         let before = self.sound_online;
         self.sound_online = if sound { before + 1 } else { before - 1 };
         if before == 0 || self.sound_online == 0 {
-            self.planned.stale |= self.planned.withheld;
+            self.planned.stale |= self.planned.withholding > 0;
             for index in 0..self.order.len() {
                 self.refresh(self.order[index]);
             }

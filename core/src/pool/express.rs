@@ -54,7 +54,8 @@ impl PoolMachine {
         if !nothing_to_do {
             return Quiet::NOT;
         }
-        let full = planned.target >= self.max_slots().saturating_sub(self.draining.total());
+        let all = self.max_slots().saturating_sub(self.draining.total());
+        let full = planned.target >= all && self.withholding == 0;
         let load = if full { u32::MAX } else { planned.target.saturating_sub(self.spares()) };
         Quiet { load: planned.kept_back.map_or(load, |demand| load.min(demand)) }
     }
@@ -124,7 +125,7 @@ impl PoolMachine {
         let quiet = self.quiet.is_full()
             && now < self.next_due
             && now < deadline
-            && self.wanted.of(SlotKind::Unclaimed) == 0
+            && self.pick.is_empty()
             && self.wanted.connected() > 0
             && (self.queue.without() as usize) < self.policy.max_waiting;
         if quiet {

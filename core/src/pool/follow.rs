@@ -34,8 +34,8 @@ pub(super) struct Planned {
     pub(super) probing: u32,
     /// Claims waited for room that probes take when the plan was made.
     pressed: bool,
-    /// Claims waited beside connections that they may not be given when the plan was made.
-    pub(super) withheld: bool,
+    /// How many backends might give nothing to those who waited when the plan was made.
+    pub(super) withholding: u32,
     /// A backend without a slot of use may be dialled, and is not.
     pub(super) undialled: bool,
     /// Everything that the plan wants was opened, as far as backends may be dialled, and nothing ended.
@@ -66,7 +66,7 @@ impl Planned {
         kept_back: None,
         probing: 0,
         pressed: false,
-        withheld: false,
+        withholding: 0,
         undialled: false,
         content: false,
         probe_due: None,
@@ -83,7 +83,6 @@ impl Planned {
     pub(super) fn describe(&self, presses: bool, left: impl Fn(Timestamp) -> u64, digest: &mut Digest) {
         let flags = [
             self.pressed,
-            self.withheld,
             self.content,
             presses && self.undialled,
             self.room_for_probe,
@@ -92,7 +91,8 @@ impl Planned {
         let flags = flags.into_iter().fold(0, |packed, flag| packed << 1 | u64::from(flag));
         digest.push(flags << 8 | self.wants.map_or(0, |want| 1 + want as u64));
         digest.push(u64::from(self.target) << 32 | u64::from(self.probing));
-        digest.push(self.kept_back.map_or(0, |demand| 1 + u64::from(demand)));
+        let kept_back = self.kept_back.map_or(0, |demand| 1 + u64::from(demand));
+        digest.push(u64::from(self.withholding) << 40 | kept_back);
         digest.push(left(self.probe_room_after));
         digest.push(left(self.again_at));
         digest.push(left(self.closes_at));
@@ -106,9 +106,7 @@ impl PoolMachine {
         let pressed = self.presses_for_room();
         let newly_pressed = pressed && !self.planned.pressed;
         self.planned.pressed &= pressed;
-        let withheld = self.withholds();
-        let newly_withheld = withheld && !self.planned.withheld;
-        self.planned.withheld &= withheld;
+        let newly_withheld = self.withheld() > self.planned.withholding;
         let kept_back = self.planned.kept_back.is_some_and(|demand| self.demand() > demand);
         let outgrown = target > self.planned.target || kept_back;
         let probe = self.planned.probe_due.take();
@@ -123,6 +121,8 @@ impl PoolMachine {
         {
             self.move_idle(out);
         }
+        // What was closed or aborted on the way makes the plan stale only once it has ended.
+        self.planned.stale = false;
         if self.wanted.live() > target.saturating_add(self.planned.probing) {
             self.arm_rebalance();
         }
@@ -159,12 +159,10 @@ impl PoolMachine {
         let lasts = !census.iter().any(|found| found.withheld.is_some() || found.is_wanting());
         self.planned.content = self.leaving() == leaving && lasts;
         self.planned.pressed = self.presses_for_room();
-        self.planned.withheld = self.withholds();
+        self.planned.withholding = self.withheld();
         if self.planned.wants.is_some() && self.may_move() && self.spare_idle() {
             self.move_idle(out);
         }
-        // What was closed or aborted on the way makes the plan stale only once it has ended.
-        self.planned.stale = false;
     }
 
     /// Whether claims wait for room that probes take.
@@ -172,9 +170,9 @@ impl PoolMachine {
         self.planned.probing > 0 && self.queue.waiting() > 0 && self.room() == 0
     }
 
-    /// Whether claims wait beside idle connections: what rests while somebody waits is a suspect's (C6).
-    fn withholds(&self) -> bool {
-        self.queue.waiting() > 0 && self.wanted.of(SlotKind::Unclaimed) > 0
+    /// How many backends may give nothing to those who wait.
+    fn withheld(&self) -> u32 {
+        if self.queue.waiting() > 0 { self.withholding } else { 0 }
     }
 
     /// A slot of this backend ended, or is on its way out. One that was down before takes no share, so that
@@ -281,7 +279,7 @@ impl PoolMachine {
         let set = self.sets.at(backend);
         let pausing = set.health.pauses(self.now);
         let (live, connecting) = (set.counts.live(), set.counts.of(SlotKind::Connecting));
-        let withholds = self.queue.waiting() > 0 && set.withholds(self.sound_online);
+        let withholds = self.queue.waiting() > 0 && set.withholding;
         let withheld = withholds.then(|| connecting + set.counts.of(SlotKind::Unclaimed));
         Found {
             backend,

@@ -94,13 +94,28 @@ pub(crate) struct SlotSet {
     pub(crate) wanted: bool,
     /// Wanted, online and not suspect, as counted by the pool.
     pub(crate) sound: bool,
+    /// Wanted, and may give nothing though connected, as counted by the pool.
+    pub(crate) withholding: bool,
     pub(crate) health: Health,
     pub(crate) backend: Backend,
     /// Its place in the pool's rendezvous order within its tier: lower is served first.
     pub(crate) rank: u64,
 }
 
-overwritable!(SlotSet { counts, idle, wish, scale, run, bucket, wanted, sound, health, backend, rank });
+overwritable!(SlotSet {
+    counts,
+    idle,
+    wish,
+    scale,
+    run,
+    bucket,
+    wanted,
+    sound,
+    withholding,
+    health,
+    backend,
+    rank
+});
 
 impl SlotSet {
     pub(crate) fn new(backend: Backend, rank: u64) -> Self {
@@ -110,6 +125,7 @@ impl SlotSet {
             wanted: true,
             health: Health::UNTRIED,
             sound: false,
+            withholding: false,
             counts: Counts::default(),
             idle: List::EMPTY,
             wish: Wish::default(),
