@@ -181,12 +181,6 @@ impl PoolWorld {
         for action in &out {
             self.perform(action, event, seen)?;
         }
-        let closed =
-            |slot: &SlotId| kinds[slot.0 as usize].is_some_and(|(kind, _)| kind == SlotKind::Unclaimed);
-        let gave_way = out.iter().any(|action| matches!(action, Action::Close(slot) if closed(slot)));
-        if gave_way && self.waiting() > 0 && !matches!(event, Event::Backends(_) | Event::ShutDown) {
-            seen.see("what a suspect may not give makes room");
-        }
         self.out = out;
         let idle = *event == Event::Tick && expected.is_none_or(|at| at > self.now);
         ensure(!idle || actions == 0, || {

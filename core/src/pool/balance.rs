@@ -19,11 +19,9 @@ pub(super) enum Want {
 }
 
 impl PoolMachine {
-    /// Whether this returned connection's slot is the one to move; it is then closed. Not where the return has
-    /// made the plan stale that wants it.
+    /// Whether this returned connection's slot is the one to move; it is then closed.
     pub(super) fn takes_for_move(&mut self, slot: SlotId) -> bool {
-        let holds = !self.planned.stale && self.may_move();
-        let Some(want) = self.planned.wants.filter(|_| holds) else { return false };
+        let Some(want) = self.planned.wants.filter(|_| self.may_move()) else { return false };
         match want {
             Want::Probe => {
                 if self.now < self.planned.probe_room_after {
@@ -51,10 +49,9 @@ impl PoolMachine {
         self.leaving() == 0 && opening == 0 && connected > 1 && self.room() == 0
     }
 
-    /// Whether an idle connection can be spared: another one stays, or those who wait may not have it (C6).
+    /// Whether an idle connection can be spared: nobody waits and another one stays.
     pub(super) fn spare_idle(&self) -> bool {
-        let kept = u32::from(self.queue.waiting() == 0);
-        self.wanted.of(SlotKind::Unclaimed) > kept
+        self.queue.waiting() == 0 && self.wanted.of(SlotKind::Unclaimed) > 1
     }
 
     /// Closes an idle connection of the backend that is fullest relative to its share.

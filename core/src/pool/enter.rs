@@ -135,10 +135,8 @@ impl PoolMachine {
     pub(super) fn refresh(&mut self, backend: BackendId) {
         let set = self.sets.at_mut(backend);
         let withholds = set.wanted && set.withholds(self.sound_online);
-        if withholds != set.withholding {
-            set.withholding = withholds;
-            self.withholding = if withholds { self.withholding + 1 } else { self.withholding - 1 };
-        }
+        self.planned.stale |= withholds != set.withholding;
+        set.withholding = withholds;
         let offered = set.idle.len() > 0 && set.wanted && !withholds;
         let bucket = offered.then(|| set.bucket_by_load());
         self.pick.place(backend, set, bucket);
@@ -227,7 +225,6 @@ impl PoolMachine {
         let before = self.sound_online;
         self.sound_online = if sound { before + 1 } else { before - 1 };
         if before == 0 || self.sound_online == 0 {
-            self.planned.stale |= self.planned.withholding > 0;
             for index in 0..self.order.len() {
                 self.refresh(self.order[index]);
             }

@@ -54,8 +54,7 @@ impl PoolMachine {
         if !nothing_to_do {
             return Quiet::NOT;
         }
-        let all = self.max_slots().saturating_sub(self.draining.total());
-        let full = planned.target >= all && self.withholding == 0;
+        let full = planned.target >= self.max_slots().saturating_sub(self.draining.total());
         let load = if full { u32::MAX } else { planned.target.saturating_sub(self.spares()) };
         Quiet { load: planned.kept_back.map_or(load, |demand| load.min(demand)) }
     }

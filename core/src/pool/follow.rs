@@ -34,8 +34,6 @@ pub(super) struct Planned {
     pub(super) probing: u32,
     /// Claims waited for room that probes take when the plan was made.
     pressed: bool,
-    /// How many backends might give nothing to those who waited when the plan was made.
-    pub(super) withholding: u32,
     /// A backend without a slot of use may be dialled, and is not.
     pub(super) undialled: bool,
     /// Everything that the plan wants was opened, as far as backends may be dialled, and nothing ended.
@@ -66,7 +64,6 @@ impl Planned {
         kept_back: None,
         probing: 0,
         pressed: false,
-        withholding: 0,
         undialled: false,
         content: false,
         probe_due: None,
@@ -91,8 +88,7 @@ impl Planned {
         let flags = flags.into_iter().fold(0, |packed, flag| packed << 1 | u64::from(flag));
         digest.push(flags << 8 | self.wants.map_or(0, |want| 1 + want as u64));
         digest.push(u64::from(self.target) << 32 | u64::from(self.probing));
-        let kept_back = self.kept_back.map_or(0, |demand| 1 + u64::from(demand));
-        digest.push(u64::from(self.withholding) << 40 | kept_back);
+        digest.push(self.kept_back.map_or(0, |demand| 1 + u64::from(demand)));
         digest.push(left(self.probe_room_after));
         digest.push(left(self.again_at));
         digest.push(left(self.closes_at));
@@ -106,11 +102,10 @@ impl PoolMachine {
         let pressed = self.presses_for_room();
         let newly_pressed = pressed && !self.planned.pressed;
         self.planned.pressed &= pressed;
-        let newly_withheld = self.withheld() > self.planned.withholding;
         let kept_back = self.planned.kept_back.is_some_and(|demand| self.demand() > demand);
         let outgrown = target > self.planned.target || kept_back;
         let probe = self.planned.probe_due.take();
-        if self.planned.stale || outgrown || newly_pressed || newly_withheld {
+        if self.planned.stale || outgrown || newly_pressed {
             self.plan_anew(target, out);
         } else if let Some(backend) = probe {
             self.probe(backend, target, out);
@@ -156,10 +151,8 @@ impl PoolMachine {
         self.open_spares(&mut census, out);
         self.shed(&census, tick.then_some(unneeded), open, out);
         self.planned.undialled = census.iter().any(Found::is_undialled);
-        let lasts = !census.iter().any(|found| found.withheld.is_some() || found.is_wanting());
-        self.planned.content = self.leaving() == leaving && lasts;
-        self.planned.pressed = self.presses_for_room();
-        self.planned.withholding = self.withheld();
+        self.planned.content = self.leaving() == leaving && !census.iter().any(Found::is_wanting);
+        self.is_pressed();
         if self.planned.wants.is_some() && self.may_move() && self.spare_idle() {
             self.move_idle(out);
         }
@@ -170,9 +163,13 @@ impl PoolMachine {
         self.planned.probing > 0 && self.queue.waiting() > 0 && self.room() == 0
     }
 
-    /// How many backends may give nothing to those who wait.
-    fn withheld(&self) -> u32 {
-        if self.queue.waiting() > 0 { self.withholding } else { 0 }
+    /// Notes whether claims wait for room that probes of this plan take; these have their time, and no more.
+    fn is_pressed(&mut self) {
+        self.planned.pressed = self.presses_for_room();
+        if self.planned.pressed {
+            let had_their_time = self.now.after(self.pace.patience);
+            self.planned.again_at = self.planned.again_at.min(had_their_time);
+        }
     }
 
     /// A slot of this backend ended, or is on its way out. One that was down before takes no share, so that
@@ -216,8 +213,7 @@ impl PoolMachine {
         if waits && !dialled && working.any(|found| !found.candidate.pausing && found.places > 0) {
             return Err("C11: a claim waits, and no backend that works is dialled for it");
         }
-        // Where claims wait beside a suspect that may give nothing, a new plan may wish something else.
-        if !self.planned.content || census.iter().any(|found| found.withheld.is_some()) {
+        if !self.planned.content {
             return Ok(());
         }
         if census.iter().any(|found| found.candidate.wish != self.sets.at(found.backend).wish) {
@@ -245,7 +241,7 @@ impl PoolMachine {
         self.planned.room_for_probe = false;
         self.planned.probing += 1;
         self.dial(&mut found, out);
-        self.planned.pressed = self.presses_for_room();
+        self.is_pressed();
     }
 
     /// How many slots the pool wants: what is in use, one for each claim that waits, and the spares.
@@ -254,11 +250,13 @@ impl PoolMachine {
         demand.min(self.max_slots().saturating_sub(self.draining.total()))
     }
 
-    /// Slots that are busy, and claims that wait for one.
+    /// Slots that are busy, and claims that wait for one. What is checked while they wait is busy to them, and so
+    /// is what rests: they may not have it, for it is a suspect's (C6).
     fn demand(&self) -> u32 {
         let waiting = self.queue.waiting();
-        let checking = if waiting > 0 { self.wanted.of(SlotKind::Checking) } else { 0 };
-        (self.wanted.load() + checking).saturating_add(waiting)
+        let useless = self.wanted.of(SlotKind::Checking) + self.wanted.of(SlotKind::Unclaimed);
+        let busy = self.wanted.load() + if waiting > 0 { useless } else { 0 };
+        busy.saturating_add(waiting)
     }
 
     pub(super) fn room(&self) -> u32 {
@@ -277,10 +275,9 @@ impl PoolMachine {
     pub(super) fn find(&self, backend: BackendId) -> Found {
         let max_count = self.max_count();
         let set = self.sets.at(backend);
-        let pausing = set.health.pauses(self.now);
-        let (live, connecting) = (set.counts.live(), set.counts.of(SlotKind::Connecting));
-        let withholds = self.queue.waiting() > 0 && set.withholding;
-        let withheld = withholds.then(|| connecting + set.counts.of(SlotKind::Unclaimed));
+        // A suspect that may give nothing is not dialled either.
+        let pausing = set.health.pauses(self.now) || set.withholding;
+        let live = set.counts.live();
         Found {
             backend,
             candidate: Candidate {
@@ -288,16 +285,12 @@ impl PoolMachine {
                 heft: heft(set.backend.weight),
                 standing: set.standing(),
                 pausing,
-                limit: match (withheld, pausing) {
-                    (Some(withheld), _) => live - withheld,
-                    (None, true) => live.min(max_count),
-                    (None, false) => max_count,
-                },
+                limit: if pausing { live.min(max_count) } else { max_count },
                 wish: Wish::default(),
             },
             live,
-            connecting,
-            withheld,
+            connecting: set.counts.of(SlotKind::Connecting),
+            withholds: set.withholding,
             places: max_count.saturating_sub(set.counts.total()),
             last_dial: set.health.last_dial,
         }
@@ -312,14 +305,15 @@ impl PoolMachine {
 
     /// First comes what is busy and waiting, as far as backends that are up can take it; their connects
     /// leave one place for a probe, lest backends that are up but answer nothing take them all for ever.
-    /// Connects of tiers that are closed do not count: they are given up before long. Nor does what a suspect
-    /// may not give. Probes that stand in the
+    /// Connects of tiers that are closed do not count: they are given up before long. Nor do those whose
+    /// connections may not be given. Probes that stand in the
     /// way of a backend that nothing speaks against give up their slots.
     ///
     /// Says how many there are more than that takes.
     fn open_for_claims(&mut self, census: &mut [Found], open: u16, out: &mut Vec<Action>) -> u32 {
         let up = census.iter().filter(|found| found.candidate.standing == Standing::Up);
-        let have: u32 = up.map(|found| found.of_use(open)).sum();
+        let is_useless = |found: &Found| found.candidate.tier > open || found.withholds;
+        let have: u32 = up.map(|of| if is_useless(of) { of.live - of.connecting } else { of.live }).sum();
         let demand = self.demand();
         let mut missing = demand.saturating_sub(have);
         let probe = census.iter().any(Found::wants_probe);
@@ -417,8 +411,8 @@ pub(super) struct Found {
     /// Slots that are not on their way out.
     pub(super) live: u32,
     pub(super) connecting: u32,
-    /// If it may give nothing to those who wait: how many connections it could give them, once they all stand.
-    withheld: Option<u32>,
+    /// Its connections may not be given to those who wait.
+    withholds: bool,
     /// How many more slots it may have.
     pub(super) places: u32,
     last_dial: u64,
@@ -438,12 +432,6 @@ impl Found {
     /// It has no slot of use, and is not being dialled though it may be.
     fn is_undialled(&self) -> bool {
         !self.candidate.pausing && self.live == 0
-    }
-
-    /// Slots that are of use to those who wait, while the tiers up to this one are open.
-    fn of_use(&self, open: u16) -> u32 {
-        let useless = if self.candidate.tier > open { self.connecting } else { 0 };
-        self.live - useless.max(self.withheld.unwrap_or(0))
     }
 
     /// It ought to be dialled, and may be.

@@ -127,8 +127,6 @@ pub struct PoolMachine {
     draining: Counts,
     /// Backends in the set that are online and not suspect.
     sound_online: u32,
-    /// Suspects in it that have a connection out, and may give no other beside those.
-    withholding: u32,
     set_timers: Timers,
     /// Idle connections due for a check, waiting for others' checks to end.
     overdue: VecDeque<SlotId>,
@@ -159,7 +157,6 @@ overwritable!(PoolMachine {
     order,
     draining,
     sound_online,
-    withholding,
     set_timers,
     overdue,
     dials,
@@ -206,7 +203,6 @@ impl PoolMachine {
             arrivals: 0,
             pick: Pick::new(),
             sound_online: 0,
-            withholding: 0,
             slot_timers: Timers::new(),
             set_timers: Timers::new(),
             rebalance_at: Timestamp::NEVER,

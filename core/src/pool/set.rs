@@ -94,7 +94,7 @@ pub(crate) struct SlotSet {
     pub(crate) wanted: bool,
     /// Wanted, online and not suspect, as counted by the pool.
     pub(crate) sound: bool,
-    /// Wanted, and may give nothing though connected, as counted by the pool.
+    /// Wanted, and its idle connections may not be given, as the pick and the plan know.
     pub(crate) withholding: bool,
     pub(crate) health: Health,
     pub(crate) backend: Backend,

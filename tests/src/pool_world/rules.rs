@@ -225,5 +225,10 @@ impl PoolWorld {
         if running(Operation::Close) && running(Operation::Connect) {
             seen.see("a close is pending while another slot connects");
         }
+        if self.waiting() > 0
+            && self.machine.census().any(|view| view.in_set && view.counts.of(SlotKind::Unclaimed) > 0)
+        {
+            seen.see("a suspect is passed over");
+        }
     }
 }

@@ -37,7 +37,7 @@ pub const SOMETIMES: &[&str] = &[
     "shutdown denies a waiting claim",
     "a claim comes after the end",
     "the pool stops with a handle out",
-    "what a suspect may not give makes room",
+    "a suspect is passed over",
 ];
 
 /// What makes a slot change its state, in the words of the table of states.

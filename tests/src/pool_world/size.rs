@@ -142,8 +142,8 @@ impl Size {
             "a tier that is closed gives up a connection" => {
                 freedom.tiers && self.backends > 1 && room > 1 && self.spares > 0
             }
-            // A suspect has one connection in use and one at rest, a sound one is in use too, and somebody waits.
-            "what a suspect may not give makes room" => {
+            // It has one connection in use and one at rest, a sound one is in use too, and somebody waits.
+            "a suspect is passed over" => {
                 self.slots.min(self.claims) > 2 && self.slots_of_one > 1 && self.backends > 1
             }
             _ => true,

@@ -1,7 +1,7 @@
 //! Every interleaving of small worlds: C2 to C7, C10, C12 and C13 on every edge, C1 and C8 too, but for the
 //! largest worlds, where it is one edge in 16, C9 and C11 from every state of those that are walked to their end,
-//! which the widest is not. One in 256 states that look like a
-//! known one is expanded too, and has to behave like it.
+//! which the widest is not. One in 256 states that look like a known one is expanded too, and has to behave
+//! like it.
 
 use std::fs;
 use std::time::Duration;
@@ -56,7 +56,7 @@ fn documented() -> Vec<String> {
 
 /// First the one with everything: sets that change, failures, hangs, `on_acquire`, deadlines and the end.
 /// Then others, each free where that one is not: claims that fail twice, claims that are now or never, two slots
-/// of one backend, slots that are moved at the cap, suspects that may give nothing, tiers that open and close, connects
+/// of one backend, slots that are moved at the cap, suspects that are passed over, tiers that open and close, connects
 /// that take longer than patience lasts, no spares. In one of them, and in the widest, two newcomers wait.
 #[test]
 fn every_interleaving_of_small_worlds_keeps_the_contract_and_the_readme_has_the_table_of_slot_states() {

@@ -1,5 +1,6 @@
 //! Who waits is served by whoever works: what suspects, pausing backends and newcomers have no part in.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use qorb_core::pool::{ClaimId, Policy, Return, Standing};
@@ -9,14 +10,10 @@ fn policy(max_slots: usize) -> Policy {
     Policy { spares_wanted: 0, max_slots, ..Policy::default() }
 }
 
-/// Two backends, of which `a` is suspect with one connection out and others at rest, all of `b`'s are out, and
+/// Two backends, of which `a` is suspect with one connection out and one at rest, all of `b`'s are out, and
 /// somebody waits.
-fn waiting_beside_a_suspect(
-    max_slots: usize,
-    max_count: usize,
-    connects_of_a: Conduct,
-) -> (PoolSim, ClaimId) {
-    let mut policy = policy(max_slots);
+fn waiting_beside_a_suspect(max_count: usize, connects_of_a: Conduct) -> (PoolSim, ClaimId) {
+    let mut policy = policy(16);
     policy.set_config.max_count = max_count;
     let mut sim = PoolSim::new(policy, 7);
     sim.publish(&["a", "b"]);
@@ -50,24 +47,84 @@ fn waiting_beside_a_suspect(
 #[test]
 fn what_a_suspect_may_not_give_is_no_reason_to_let_a_claim_wait() {
     for connects_of_a in [Conduct::Ok(0), Conduct::Hangs] {
-        // With room, and at the cap, where a connection that may not be given makes some.
-        for max_slots in [16, 6] {
-            let (mut sim, next) = waiting_beside_a_suspect(max_slots, 16, connects_of_a);
-            let served = sim.granted(next);
-            let served = served.unwrap_or_else(|| panic!("{:?}: {}", sim.outcome(next), sim.tell()));
-            assert_eq!(sim.backend_of(served), "b");
-            assert!(sim.slots_of("a") <= 3, "{}", sim.tell());
-        }
+        let (mut sim, next) = waiting_beside_a_suspect(16, connects_of_a);
+        let served = sim.granted(next);
+        let served = served.unwrap_or_else(|| panic!("{:?}: {}", sim.outcome(next), sim.tell()));
+        assert_eq!(sim.backend_of(served), "b");
+        assert_eq!((sim.dials.len(), sim.slots_of("a")), (7, 2), "{}", sim.tell());
     }
 }
 
 #[test]
 fn a_suspect_that_may_give_nothing_is_not_dialled_for_those_who_wait() {
-    let (mut sim, next) = waiting_beside_a_suspect(16, 3, Conduct::Ok(0));
+    let (mut sim, next) = waiting_beside_a_suspect(3, Conduct::Ok(0));
     sim.run(1_000);
     assert_eq!(sim.granted(next), None, "all of b's are out, and it may have no more");
-    assert!(sim.slots_of("a") <= 3, "{}", sim.tell());
-    assert_eq!(sim.dials.len(), 6, "{}", sim.tell());
+    assert_eq!((sim.dials.len(), sim.slots_of("a")), (6, 2), "{}", sim.tell());
+}
+
+#[test]
+fn while_a_suspect_may_give_nothing_claims_that_come_and_go_move_no_slots() {
+    for (max_slots, spares, clients) in [(6, 2, 4), (16, 8, 9), (16, 0, 12)] {
+        let mut sim = PoolSim::new(Policy { spares_wanted: spares, ..policy(max_slots) }, 7);
+        sim.publish(&["a", "b"]);
+        sim.run(1_000);
+        let take = |sim: &mut PoolSim| {
+            let claim = sim.claim();
+            sim.run(10);
+            (claim, sim.granted(claim).expect("there is room"))
+        };
+        // Of as many as there are clients, one of a's is refused, and another is out from then on.
+        let mut held: Vec<_> = (0..clients).map(|_| take(&mut sim)).collect();
+        let at = held
+            .iter()
+            .position(|(_, slot)| sim.backend_of(*slot) == "a")
+            .expect("equal backends take turns");
+        let (claim, refused) = held.remove(at);
+        sim.fail_acquire(refused, claim);
+        sim.run(10);
+        for (_, slot) in held.drain(..) {
+            sim.give_back(slot, Return::Intact);
+        }
+        let mut of_a = sim.granted(claim).expect("there are others");
+        while sim.backend_of(of_a) != "a" {
+            of_a = take(&mut sim).1;
+        }
+        let (mut waiting, mut dials) = (VecDeque::new(), 0);
+        for turn in 0..200 {
+            // Each client holds its connection for as long as it takes all the others to ask.
+            waiting.push_back(sim.claim());
+            sim.run(1);
+            if waiting.len() >= clients {
+                let slot = waiting.iter().position(|claim| sim.granted(*claim).is_some());
+                let slot = slot.and_then(|at| sim.granted(waiting.remove(at)?)).expect("somebody is served");
+                sim.give_back(slot, Return::Intact);
+            }
+            if turn == 100 {
+                dials = sim.dials.len();
+            }
+        }
+        assert_eq!(sim.backend_of(of_a), "a");
+        assert_eq!(sim.dials.len(), dials, "{max_slots} slots, {clients} clients: {}", sim.tell());
+    }
+}
+
+#[test]
+fn a_probe_that_hangs_keeps_a_claim_no_longer_than_its_time() {
+    let mut sim = PoolSim::new(policy(2), 1);
+    sim.publish(&["a"]);
+    let claims = [sim.claim(), sim.claim()];
+    sim.run(100);
+    let held = claims.map(|claim| sim.granted(claim).expect("granted"));
+    sim.behave("b", Manners::connecting(Conduct::Hangs));
+    sim.publish(&["a", "b"]);
+    let next = sim.claim();
+    sim.run(10);
+    // The connection that comes back makes room for the probe of b, and the claim waits for that.
+    sim.give_back(held[0], Return::Intact);
+    sim.run(2_000);
+    let served = sim.granted(next).unwrap_or_else(|| panic!("{:?}: {}", sim.outcome(next), sim.tell()));
+    assert_eq!(sim.backend_of(served), "a");
 }
 
 #[test]
