@@ -275,9 +275,10 @@ impl PoolMachine {
     pub(super) fn find(&self, backend: BackendId) -> Found {
         let max_count = self.max_count();
         let set = self.sets.at(backend);
-        // A suspect that may give nothing is not dialled either.
+        let (live, connecting) = (set.counts.live(), set.counts.of(SlotKind::Connecting));
+        // A suspect that may give nothing is not dialled either, and what is on its way to it is of no use.
         let pausing = set.health.pauses(self.now) || set.withholding;
-        let live = set.counts.live();
+        let useful = if set.withholding { live - connecting } else { live };
         Found {
             backend,
             candidate: Candidate {
@@ -285,11 +286,11 @@ impl PoolMachine {
                 heft: heft(set.backend.weight),
                 standing: set.standing(),
                 pausing,
-                limit: if pausing { live.min(max_count) } else { max_count },
+                limit: if pausing { useful.min(max_count) } else { max_count },
                 wish: Wish::default(),
             },
             live,
-            connecting: set.counts.of(SlotKind::Connecting),
+            connecting,
             withholds: set.withholding,
             places: max_count.saturating_sub(set.counts.total()),
             last_dial: set.health.last_dial,
