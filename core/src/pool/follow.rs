@@ -116,7 +116,7 @@ impl PoolMachine {
         {
             self.move_idle(out);
         }
-        // What was closed or aborted on the way makes the plan stale only once it has ended.
+        // What was closed or aborted on the way, and what follows from that, makes the plan stale once it has ended.
         self.planned.stale = false;
         if self.wanted.live() > target.saturating_add(self.planned.probing) {
             self.arm_rebalance();
@@ -152,7 +152,7 @@ impl PoolMachine {
         self.shed(&census, tick.then_some(unneeded), open, out);
         self.planned.undialled = census.iter().any(Found::is_undialled);
         self.planned.content = self.leaving() == leaving && !census.iter().any(Found::is_wanting);
-        self.is_pressed();
+        self.planned.pressed = self.presses_for_room();
         if self.planned.wants.is_some() && self.may_move() && self.spare_idle() {
             self.move_idle(out);
         }
@@ -161,15 +161,6 @@ impl PoolMachine {
     /// Whether claims wait for room that probes take.
     fn presses_for_room(&self) -> bool {
         self.planned.probing > 0 && self.queue.waiting() > 0 && self.room() == 0
-    }
-
-    /// Notes whether claims wait for room that probes of this plan take; these have their time, and no more.
-    fn is_pressed(&mut self) {
-        self.planned.pressed = self.presses_for_room();
-        if self.planned.pressed {
-            let had_their_time = self.now.after(self.pace.patience);
-            self.planned.again_at = self.planned.again_at.min(had_their_time);
-        }
     }
 
     /// A slot of this backend ended, or is on its way out. One that was down before takes no share, so that
@@ -241,7 +232,7 @@ impl PoolMachine {
         self.planned.room_for_probe = false;
         self.planned.probing += 1;
         self.dial(&mut found, out);
-        self.is_pressed();
+        self.planned.pressed = self.presses_for_room();
     }
 
     /// How many slots the pool wants: what is in use, one for each claim that waits, and the spares.
@@ -307,8 +298,8 @@ impl PoolMachine {
     /// First comes what is busy and waiting, as far as backends that are up can take it; their connects
     /// leave one place for a probe, lest backends that are up but answer nothing take them all for ever.
     /// Connects of tiers that are closed do not count: they are given up before long. Nor do those whose
-    /// connections may not be given. Probes that stand in the
-    /// way of a backend that nothing speaks against give up their slots.
+    /// connections may not be given. Probes that stand in the way of a backend that nothing speaks against give
+    /// up their slots.
     ///
     /// Says how many there are more than that takes.
     fn open_for_claims(&mut self, census: &mut [Found], open: u16, out: &mut Vec<Action>) -> u32 {
