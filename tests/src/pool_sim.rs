@@ -168,8 +168,18 @@ impl PoolSim {
     /// Panics if it is not.
     pub fn claim_now(&mut self) -> SlotId {
         let claim = self.claim();
-        self.granted(claim)
-            .unwrap_or_else(|| panic!("{claim:?} got {:?}\n{}", self.outcome(claim), self.transcript))
+        self.served(claim)
+    }
+
+    /// A claim that must be granted within so many milliseconds, which pass.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is not.
+    pub fn claim_within(&mut self, millis: u64) -> (ClaimId, SlotId) {
+        let claim = self.claim();
+        self.run(millis);
+        (claim, self.served(claim))
     }
 
     /// What became of a claim; `None` while it waits.
@@ -185,6 +195,17 @@ impl PoolSim {
             Outcome::Granted(slot, _) => Some(slot),
             Outcome::Denied(..) => None,
         }
+    }
+
+    /// The slot that a claim must have been granted.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it was not.
+    #[must_use]
+    pub fn served(&self, claim: ClaimId) -> SlotId {
+        self.granted(claim)
+            .unwrap_or_else(|| panic!("{claim:?} got {:?}\n{}", self.outcome(claim), self.transcript))
     }
 
     /// The claimer of this slot is done.

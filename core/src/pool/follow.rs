@@ -197,8 +197,7 @@ impl PoolMachine {
         }
         let mut census: Vec<_> = self.order.iter().map(|&backend| self.find(backend)).collect();
         let open = plan(&mut census, self.planned.target);
-        let withholds = |found: &Found| self.sets.at(found.backend).withholds(self.sound_online);
-        let works = |found: &Found| found.candidate.standing == Standing::Up && !withholds(found);
+        let works = |found: &Found| found.candidate.standing == Standing::Up && !found.withholds;
         let mut working = census.iter().filter(|found| found.candidate.tier <= open && works(found));
         let dialled = working.clone().any(|found| found.connecting > 0);
         if waits && !dialled && working.any(|found| !found.candidate.pausing && found.places > 0) {

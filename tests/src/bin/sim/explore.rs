@@ -261,6 +261,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
+    use crate::{Arguments as Program, Command};
 
     #[test]
     fn a_world_that_lacks_what_every_such_one_has_does_not_hold() {
@@ -280,17 +281,12 @@ mod tests {
             violation: None,
             table: Vec::new(),
         };
-        let arguments = ArgumentsAlone::parse_from(["explore"]).arguments;
+        let Command::Explore(arguments) = Program::parse_from(["sim", "explore"]).command else {
+            panic!("another command")
+        };
         assert!(tell(&found(&[]), &arguments).expect("it can be told").holds);
         let lacking = tell(&found(&["the queue is full"]), &arguments).expect("it can be told");
         assert!(!lacking.holds, "{}", lacking.summary);
         assert_eq!(lacking.summary["owed"], json!(["the queue is full"]));
-    }
-
-    /// The command without the program around it.
-    #[derive(Debug, clap::Parser)]
-    struct ArgumentsAlone {
-        #[command(flatten)]
-        arguments: Arguments,
     }
 }

@@ -329,13 +329,7 @@ fn s42_at_the_cap_a_dead_backend_is_dialled_at_the_first_return_after_its_pause(
     sim.behave("b", dead());
     sim.publish(&["a", "b"]);
     sim.run(10);
-    let held: Vec<_> = (0..16)
-        .map(|_| {
-            let claim = sim.claim();
-            sim.run(100);
-            sim.granted(claim).expect("granted")
-        })
-        .collect();
+    let held: Vec<_> = (0..16).map(|_| sim.claim_within(100).1).collect();
     sim.behave("b", Manners::default());
     // The longest pause is thirty seconds: b is due by now, but there is no room.
     sim.run(35_000);

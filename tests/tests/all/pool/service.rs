@@ -17,13 +17,7 @@ fn waiting_beside_a_suspect(max_count: usize, connects_of_a: Conduct) -> (PoolSi
     policy.set_config.max_count = max_count;
     let mut sim = PoolSim::new(policy, 7);
     sim.publish(&["a", "b"]);
-    let held: Vec<_> = (0..6)
-        .map(|_| {
-            let claim = sim.claim();
-            sim.run(1_000);
-            sim.granted(claim).expect("granted")
-        })
-        .collect();
+    let held: Vec<_> = (0..6).map(|_| sim.claim_within(1_000).1).collect();
     assert_eq!((sim.slots_of("a"), sim.slots_of("b")), (3, 3));
     sim.behave("a", Manners::connecting(connects_of_a));
     for slot in held {
@@ -48,9 +42,7 @@ fn waiting_beside_a_suspect(max_count: usize, connects_of_a: Conduct) -> (PoolSi
 fn what_a_suspect_may_not_give_is_no_reason_to_let_a_claim_wait() {
     for connects_of_a in [Conduct::Ok(0), Conduct::Hangs] {
         let (mut sim, next) = waiting_beside_a_suspect(16, connects_of_a);
-        let served = sim.granted(next);
-        let served = served.unwrap_or_else(|| panic!("{:?}: {}", sim.outcome(next), sim.tell()));
-        assert_eq!(sim.backend_of(served), "b");
+        assert_eq!(sim.backend_of(sim.served(next)), "b");
         assert_eq!((sim.dials.len(), sim.slots_of("a")), (7, 2), "{}", sim.tell());
     }
 }
@@ -69,13 +61,8 @@ fn while_a_suspect_may_give_nothing_claims_that_come_and_go_move_no_slots() {
         let mut sim = PoolSim::new(Policy { spares_wanted: spares, ..policy(max_slots) }, 7);
         sim.publish(&["a", "b"]);
         sim.run(1_000);
-        let take = |sim: &mut PoolSim| {
-            let claim = sim.claim();
-            sim.run(10);
-            (claim, sim.granted(claim).expect("there is room"))
-        };
         // Of as many as there are clients, one of a's is refused, and another is out from then on.
-        let mut held: Vec<_> = (0..clients).map(|_| take(&mut sim)).collect();
+        let mut held: Vec<_> = (0..clients).map(|_| sim.claim_within(10)).collect();
         let at = held
             .iter()
             .position(|(_, slot)| sim.backend_of(*slot) == "a")
@@ -88,7 +75,7 @@ fn while_a_suspect_may_give_nothing_claims_that_come_and_go_move_no_slots() {
         }
         let mut of_a = sim.granted(claim).expect("there are others");
         while sim.backend_of(of_a) != "a" {
-            of_a = take(&mut sim).1;
+            of_a = sim.claim_within(10).1;
         }
         let (mut waiting, mut dials) = (VecDeque::new(), 0);
         for turn in 0..200 {
@@ -136,9 +123,7 @@ fn a_backend_that_pauses_with_nothing_to_give_leaves_its_place_to_the_next() {
     policy.set_config.min_connection_backoff = Duration::from_secs(20);
     let mut sim = PoolSim::new(policy, 1);
     sim.publish(&["a", "b"]);
-    let claim = sim.claim();
-    sim.run(1);
-    let first = sim.granted(claim).expect("granted");
+    let (_, first) = sim.claim_within(1);
     let (name, other) = if sim.backend_of(first) == "a" { ("a", "b") } else { ("b", "a") };
     // Of two connects under way the earlier fails, and the later works: the backend is up, and pauses.
     sim.behave(other, Manners::connecting(Conduct::Ok(1)));
@@ -154,9 +139,7 @@ fn a_backend_that_pauses_with_nothing_to_give_leaves_its_place_to_the_next() {
     sim.run(1);
     let pausing = sim.machine().census().find(|view| *view.backend.name == *name).expect("it is in the set");
     assert!(pausing.standing == Standing::Up && pausing.next_attempt.is_some(), "{}", sim.tell());
-    let claim = sim.claim();
-    sim.run(100);
-    let served = sim.granted(claim).unwrap_or_else(|| panic!("{:?}: {}", sim.outcome(claim), sim.tell()));
+    let (_, served) = sim.claim_within(100);
     assert_eq!(sim.backend_of(served), other);
 }
 
@@ -176,11 +159,7 @@ fn a_newcomer_that_answers_nothing_takes_nobodys_place() {
         sim.behave(names[3], Manners::connecting(Conduct::Hangs));
         sim.publish(&names);
         sim.run(10);
-        let claim = sim.claim();
-        sim.run(1_000);
-        let served = sim.granted(claim);
-        let served =
-            served.unwrap_or_else(|| panic!("seed {seed}: {:?}: {}", sim.outcome(claim), sim.tell()));
+        let (_, served) = sim.claim_within(1_000);
         assert_ne!(sim.backend_of(served), names[3]);
     }
 }
