@@ -52,7 +52,9 @@ impl PoolMachine {
         ensure!(wanted == self.wanted, "C13: counted {wanted:?}, remembered {:?}", self.wanted);
         ensure!(draining == self.draining, "C13: counted {draining:?}, remembered {:?}", self.draining);
         ensure!(sound == self.sound_online, "C13: {sound} sound backends, not {}", self.sound_online);
-        let mut known: Vec<_> = self.sets.iter().map(|(_, set)| set.backend.identity()).collect();
+        // By address, whose comparison is cheap: most differ in it.
+        let mut known: Vec<_> =
+            self.sets.iter().map(|(_, set)| (set.backend.address, &set.backend.name)).collect();
         known.sort_unstable();
         let twice = known.windows(2).find(|pair| pair[0] == pair[1]);
         ensure!(twice.is_none(), "C13: {twice:?} is known twice");

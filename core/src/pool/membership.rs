@@ -214,8 +214,8 @@ fn rank(seed: u64, backend: &Backend) -> u64 {
     exponential(mix(seed ^ mix(hash))) / u64::from(heft(backend.weight))
 }
 
-/// Fractional bits of a logarithm.
-const BITS: u32 = 57;
+/// Fractional bits of a logarithm: enough that equal ones are as good as never met, also divided by a weight.
+const BITS: u32 = 40;
 
 /// An even number made exponential: the logarithm of the reciprocal of what it leaves of 1, to the base of 2.
 /// A larger number never becomes a smaller one.
@@ -223,13 +223,13 @@ fn exponential(even: u64) -> u64 {
     let left = (!even).max(1);
     let whole = left.ilog2();
     // Between 1 and 2, with 63 fractional bits: each squaring yields one bit of its logarithm.
-    let mut mantissa = u128::from(left << left.leading_zeros());
+    let mut mantissa = left << left.leading_zeros();
     let mut fraction = 0_u64;
     for _ in 0..BITS {
-        mantissa = (mantissa * mantissa) >> 63;
-        let doubled = mantissa >> 64;
-        mantissa >>= doubled;
-        fraction = fraction << 1 | doubled as u64;
+        let square = u128::from(mantissa) * u128::from(mantissa);
+        let doubled = (square >> 127) as u64;
+        mantissa = (square >> (63 + doubled)) as u64;
+        fraction = fraction << 1 | doubled;
     }
     // Of 64 bits, so that 64 is what the logarithm of 1 is counted from.
     (64 << BITS) - (u64::from(whole) << BITS | fraction)

@@ -95,7 +95,8 @@ impl Pick {
         let mut placed = 0;
         for head in 0..BUCKETS as u32 {
             let (mut at, mut count) = (head, 0);
-            loop {
+            // Most are empty, which is seen at once.
+            while count > 0 || self.links[head as usize] != Link::alone(head) {
                 let next = self.links[at as usize].after;
                 if self.links.get(next as usize).is_none_or(|link| link.before != at) {
                     return Err("C13: the ring of a bucket is broken");

@@ -471,5 +471,5 @@ impl World<'_> {
 }
 
 fn backend(number: u16) -> Backend {
-    Backend::new(format!("b{number}"), ([127, 0, 0, 1], number).into())
+    Backend::new(format!("b{number:02}"), ([127, 0, 0, 1], number).into())
 }
