@@ -333,3 +333,87 @@ impl<'start, W: World> Explorer<'start, W> {
         numbers
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A number that is made larger by one or doubled. It must not become 13, and behaves by becoming 16.
+    #[derive(Clone, Debug)]
+    struct Number {
+        is: u8,
+        /// What becomes of it from here on, if it behaves: for ever the same.
+        stays: Option<u8>,
+    }
+
+    #[derive(Clone, PartialEq, Debug)]
+    enum Step {
+        Add,
+        Double,
+    }
+
+    impl World for Number {
+        type Step = Step;
+        type Seen = ();
+
+        fn enabled(&self, steps: &mut Vec<Step>) {
+            steps.extend([Step::Add, Step::Double]);
+        }
+
+        fn take(&mut self, step: &Step, (): &mut ()) -> Result<(), String> {
+            self.is = match step {
+                _ if self.stays == Some(self.is) => self.is,
+                Step::Add => self.is.saturating_add(1).min(16),
+                Step::Double => self.is.saturating_mul(2).min(16),
+            };
+            if self.is == 13 { Err("C7: it is 13".to_owned()) } else { Ok(()) }
+        }
+
+        fn repeat(&self, _: &Step, _: &Self, _: &mut Self) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn fingerprint(&self) -> u128 {
+            self.is.into()
+        }
+
+        fn is_compared(&self, _: &Step) -> bool {
+            true
+        }
+
+        fn promises(&self) -> &'static [&'static str] {
+            &["C9"]
+        }
+
+        fn pursue(&self, _: usize) -> Option<Step> {
+            (self.is < 16).then_some(Step::Add)
+        }
+
+        fn tell(&mut self, step: &Step) -> String {
+            let rule = self.take(step, &mut ()).err();
+            rule.map_or_else(|| format!("{step:?}"), |rule| format!("{step:?}\n{rule}"))
+        }
+    }
+
+    fn violation(stays: Option<u8>, start: u8) -> Option<(String, String)> {
+        let report = explore(&Number { is: start, stays }, (), usize::MAX, |_| {});
+        assert_eq!(report.complete, report.violation.is_none());
+        report.violation.map(|violation| (violation.rule, violation.transcript))
+    }
+
+    #[test]
+    fn the_shortest_way_to_a_broken_rule_is_told() {
+        // 1, 2, 3, 6, 12, 13: eleven steps would do as well.
+        let (rule, way) = violation(None, 1).expect("it becomes 13");
+        assert_eq!(rule, "C7: it is 13");
+        assert_eq!(way, "Add\nAdd\nDouble\nDouble\nAdd\nC7: it is 13\n");
+        assert_eq!(violation(None, 14), None);
+    }
+
+    #[test]
+    fn a_promise_that_is_never_kept_is_told_with_the_way_to_where_it_is_not() {
+        let (rule, way) = violation(Some(15), 14).expect("it stays 15");
+        assert_eq!(rule, "C9: it never comes about, though everybody behaves");
+        assert_eq!(way, "", "it is so from the beginning");
+    }
+}

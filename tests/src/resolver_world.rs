@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use qorb_core::digest::Digest;
 use qorb_core::dns::{Action, Addresses, Config, Event, QueryId, Resolver, SocketFailure};
+use qorb_core::record::Recorded as _;
 use qorb_core::{Machine, Timestamp};
 
 use self::messages::{Messages, Subject};
@@ -409,10 +410,11 @@ impl World for ResolverWorld {
 
     fn tell(&mut self, step: &Step) -> String {
         let at = if *step == Step::Tick { self.now.after(STEP) } else { self.now };
-        let mut text = format!("{at} {step:?}");
+        let told = self.machine.event_line(at, &self.event(*step));
+        let mut text = format!("# {step:?}\n{told}");
         let broken = self.step(*step, &mut Sometimes::new(SOMETIMES));
         for action in &self.out {
-            let _ = write!(text, "\n    {action:?}");
+            let _ = write!(text, "\n    {}", Resolver::action_line(action));
         }
         if let Err(rule) = broken {
             let _ = write!(text, "\n{rule}");

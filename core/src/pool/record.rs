@@ -11,6 +11,7 @@ use super::event::{Action, ClaimId, Event, Failure, Return, SlotId, Ticket};
 use super::text::{Line, transcript_event};
 use super::{Policy, PoolMachine};
 use crate::dice::Dice;
+use crate::digest::Digest;
 use crate::record::Recorded;
 use crate::record::words::Words;
 use crate::time::Timestamp;
@@ -33,7 +34,31 @@ pub enum Beginning {
         at: Timestamp,
     },
     /// In the middle of its life, as it was then. Read only by the version of the machine that wrote it.
-    State(Box<PoolMachine>),
+    State {
+        /// The machine.
+        machine: Box<PoolMachine>,
+        /// A sum over its text: a machine that is not as it was written is none.
+        sum: u64,
+    },
+}
+
+impl Beginning {
+    /// This machine, as it is.
+    ///
+    /// # Panics
+    ///
+    /// Never: a machine is plain data, which JSON can say.
+    #[must_use]
+    pub fn state(machine: PoolMachine) -> Self {
+        Self::State { sum: sum(&machine), machine: Box::new(machine) }
+    }
+}
+
+fn sum(machine: &PoolMachine) -> u64 {
+    let text = serde_json::to_vec(machine).expect("a machine is plain data");
+    let mut digest = Digest::EMPTY;
+    text.iter().for_each(|byte| digest.push(u64::from(*byte)));
+    digest.finish() as u64
 }
 
 impl Recorded for PoolMachine {
@@ -42,8 +67,13 @@ impl Recorded for PoolMachine {
 
     fn begin(beginning: Beginning) -> Result<Self, String> {
         match beginning {
+            Beginning::New { at: Timestamp::NEVER, .. } => Err("it never begins".to_string()),
             Beginning::New { policy, dice, at } => Self::new(policy, &dice, at).map_err(|e| e.to_string()),
-            Beginning::State(machine) => Ok(*machine),
+            Beginning::State { machine, sum: written } if sum(&machine) == written => Ok(*machine),
+            Beginning::State { .. } => {
+                Err("its state is not as it was written: the log is damaged, or of another version"
+                    .to_string())
+            }
         }
     }
 

@@ -53,7 +53,7 @@ pub fn replay_before<W>(text: &str, witness: &mut W) -> Result<Replayed, ReplayE
 where
     W: Witness<PoolMachine> + Witness<Resolver>,
 {
-    let mut lines = Lines { all: text.lines().collect(), at: 0 };
+    let mut lines = Lines { all: text.trim_end().lines().collect(), at: 0 };
     let first = lines.next().unwrap_or_default();
     let version = first.strip_prefix(FORMAT).and_then(|rest| rest.strip_prefix(' '));
     let Some(version) = version else {
@@ -132,6 +132,9 @@ fn replay_as<M: Recorded>(
             break;
         }
         let now = words.time().map_err(|why| lines.unreadable(why))?;
+        if now.is_never() {
+            return Err(lines.unreadable("what never happens is no event".to_string()));
+        }
         let event = M::read_event(words.rest()).map_err(|why| lines.unreadable(why))?;
         machine.admits(&event).map_err(|why| lines.unreadable(why))?;
         let line = lines.at;

@@ -15,7 +15,12 @@ use crate::panics::message;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Seen {
     /// The machine did what the log says, and that was well.
-    Well(Replayed),
+    Well {
+        /// How much that was.
+        replayed: Replayed,
+        /// Whether a shadow saw it all: of a resolver there is none, nor of a pool in the middle of its life.
+        shadowed: bool,
+    },
     /// Something did not hold.
     Violation {
         /// What it is, beginning with the rule's number.
@@ -41,8 +46,9 @@ pub fn again(log: &str) -> Result<Seen, ReplayError> {
     let replayed = catch_unwind(AssertUnwindSafe(|| replay_before(log, &mut onlooker)));
     match replayed {
         Ok(Ok(replayed)) => {
-            let walked = onlooker.walk.map_or(Ok(()), |walk| driver::attempt(walk).map(|_| ()));
-            Ok(walked.map_or_else(|rule| violation(rule.clone(), rule, None), |_| Seen::Well(replayed)))
+            let walked = onlooker.walk.map_or(Ok(()), |walk| driver::attempt(walk).map(drop));
+            let well = |()| Seen::Well { replayed, shadowed: onlooker.shadow.is_some() };
+            Ok(walked.map_or_else(|rule| violation(rule.clone(), rule, None), well))
         }
         Ok(Err(ReplayError::Breach { line, rule })) => {
             let told = ReplayError::Breach { line, rule: rule.clone() }.to_string();
@@ -56,7 +62,8 @@ pub fn again(log: &str) -> Result<Seen, ReplayError> {
         Ok(Err(error)) => Err(error),
         Err(panic) => {
             let rule = format!("panicked: {}", message(&*panic));
-            Ok(violation(rule.clone(), rule, None))
+            let told = format!("at event {} of the log: {rule}", onlooker.events);
+            Ok(violation(rule, told, None))
         }
     }
 }
@@ -71,6 +78,8 @@ struct Onlooker {
     shadow: Option<Shadow>,
     /// Which walk of the driver it was.
     walk: Option<Span>,
+    /// How many events there were.
+    events: u64,
 }
 
 impl Witness<PoolMachine> for Onlooker {
@@ -87,6 +96,7 @@ impl Witness<PoolMachine> for Onlooker {
     }
 
     fn before(&mut self, machine: &PoolMachine, now: Timestamp, event: &Event) -> Result<(), String> {
+        self.events += 1;
         self.shadow.as_mut().map_or(Ok(()), |shadow| shadow.before(machine, now, event))
     }
 

@@ -2,6 +2,7 @@
 //! checked on that.
 
 mod claims;
+mod embedder;
 mod model;
 mod owed;
 mod state;
@@ -127,6 +128,7 @@ impl Shadow {
     ///
     /// Says what no embedder may do.
     pub fn before(&mut self, machine: &PoolMachine, now: Timestamp, event: &Event) -> Result<(), String> {
+        self.may_be_told(event)?;
         self.now = self.now.max(now);
         self.is_due = machine.deadline().is_some_and(|at| at <= self.now);
         self.calm_for += 1;
@@ -149,10 +151,9 @@ impl Shadow {
                 self.is_owed(claim);
             }
             Event::Resume(claim) => {
-                let ClaimModel::Revoked(ticket) = self.claim(claim) else {
-                    return Err(format!("embedder: {claim:?} resumes without having been revoked"));
-                };
-                self.becomes(claim, ClaimModel::Waiting(ticket));
+                if let ClaimModel::Revoked(ticket) = self.claim(claim) {
+                    self.becomes(claim, ClaimModel::Waiting(ticket));
+                }
             }
             Event::Fetched(claim) => {
                 self.leaves_seat(claim, Place::Claimer);
@@ -267,7 +268,7 @@ impl Shadow {
     }
 
     fn before_return(&mut self, slot: SlotId, how: Return) {
-        match self.slots[slot.0 as usize].map(|model| model.place) {
+        match self.known(slot).map(|model| model.place) {
             Some(Place::Seat(claim) | Place::Acquiring { claim, denied: false, .. }) => {
                 self.becomes(claim, ClaimModel::Free);
             }
@@ -378,6 +379,10 @@ impl Shadow {
         if of.wanted {
             self.resting = self.resting + is - was;
         }
+    }
+
+    fn known(&self, slot: SlotId) -> Option<SlotModel> {
+        self.slots.get(slot.0 as usize).copied().flatten()
     }
 
     fn model(&mut self, slot: SlotId) -> Result<&mut SlotModel, String> {

@@ -83,7 +83,7 @@ mod tests {
         let mut lines: Vec<_> = log.lines().collect();
         lines.insert(before, "0 resume c0");
         let (short, rule) = cut(lines.join("\n") + "\n", String::new());
-        assert_eq!(rule, "embedder: c0 resumes without having been revoked");
+        assert_eq!(rule, "embedder: c0 resumes, and is Free");
         assert_eq!(short.lines().count(), before + 2, "{short}");
     }
 }

@@ -64,7 +64,7 @@ fn a_log_in_which_a_rule_is_broken_is_shown_and_ends_with_1() {
     fs::write(folder.join("broken.log"), other).expect("it can be written");
     let ended = sim(&folder, &["replay", "broken.log"]);
     assert_eq!(ended.code, Some(1));
-    let rule = "after the event in line 3: embedder: c0 resumes without having been revoked";
+    let rule = "after the event in line 3: embedder: c0 resumes, and is Free";
     assert!(ended.out.starts_with(rule) && ended.out.ends_with("\"violations\":1}\n"), "{}", ended.out);
 }
 
@@ -73,12 +73,18 @@ fn what_cannot_be_carried_out_ends_with_2_and_says_why() {
     let folder = folder("refused");
     fs::write(folder.join("foreign.log"), "hello\n").expect("it can be written");
     fs::write(folder.join("cut.log"), &story()[..2_000]).expect("it can be written");
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 11] = [
         (&["replay", "foreign.log"], "foreign.log: this is not a log of qorb"),
         (&["replay", "cut.log"], "get a whole copy"),
         (&["replay", "missing.log"], "missing.log: "),
         (&["replay"], "<FILE>"),
         (&["explore", "--without", "cut"], "nothing of the kind cut ever happens to a pool"),
+        (
+            &["explore", "--with", "moves", "--without", "moves"],
+            "moves is asked for, and asked not to happen",
+        ),
+        (&["walk", "--seeds", "0"], "--seeds"),
+        (&["fleet", "--out", "cut.log"], "cut.log: "),
         (&["fleet", "--scenario", "nonsense"], "steady, one-dies"),
         (&["fleet", "--for", "1"], "such as 10s"),
         (&["fleet", "--for", "0s"], "it must be some time"),
@@ -111,6 +117,50 @@ fn a_fleet_that_fails_a_line_ends_with_1_and_leaves_a_log_that_replays() {
     assert!(ended.out.contains("FAILED") && ended.out.contains("fleet-all-die.log"), "{}", ended.out);
     assert!(ended.out.contains(&format!("\n  sim {arguments}\n")), "{}", ended.out);
     assert_eq!(sim(&folder, &["replay", "fleet-all-die.log"]).code, Some(0));
+}
+
+#[test]
+fn what_went_wrong_is_told_also_where_its_log_cannot_be_written() {
+    let folder = folder("nowhere");
+    fs::create_dir_all(folder.join("fleet-all-die.log")).expect("a folder can be made");
+    let arguments = "fleet --scenario all-die --pools 1 --backends 2 --for 3600s --seed 1";
+    let ended = sim(&folder, &arguments.split(' ').collect::<Vec<_>>());
+    assert_eq!(ended.code, Some(1), "{}", ended.out);
+    assert!(ended.out.contains("FAILED") && ended.out.contains("\"transcripts\":[]"), "{}", ended.out);
+    assert!(
+        ended.error.starts_with("error: what led to it is not in fleet-all-die.log: "),
+        "{}",
+        ended.error
+    );
+}
+
+#[test]
+fn worlds_are_walked_through_one_for_each_seed() {
+    let folder = folder("walked");
+    for (arguments, counted) in
+        [("walk --seeds 3", "granted"), ("walk --seeds 2 --seed 31 --driver", "calls")]
+    {
+        let ended = sim(&folder, &arguments.split(' ').collect::<Vec<_>>());
+        assert_eq!((ended.code, ended.error.as_str()), (Some(0), ""), "{}", ended.out);
+        for part in [counted, "\"transcript\":null", "\"violations\":0"] {
+            assert!(ended.out.contains(part), "{}", ended.out);
+        }
+        assert!(!ended.out.contains("\"events\":0"), "{}", ended.out);
+    }
+}
+
+#[test]
+fn a_world_that_is_too_large_is_explored_up_to_its_limit() {
+    let folder = folder("limited");
+    let machines = [
+        ("explore --limit 2000 --table", "| unclaimed | claimed |"),
+        ("explore --machine resolver --limit 500 --without hints", "\"without\":[\"hints\"]"),
+    ];
+    for (arguments, part) in machines {
+        let ended = sim(&folder, &arguments.split(' ').collect::<Vec<_>>());
+        assert_eq!(ended.code, Some(0), "{}", ended.out);
+        assert!(ended.out.contains("\"complete\":false") && ended.out.contains(part), "{}", ended.out);
+    }
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn kept(name: &str, told: &str) {
     assert!(log == told, "{name} happens otherwise: if it should, run this test once with {REWRITE}=1");
 }
 
-/// A day in the life of a pool: everything that can happen to it happens.
+/// A day in the life of a pool: backends that hang, fail and leave, claims of every outcome, and the end.
 fn pool_story() -> PoolSim {
     let set_config = SetConfig { max_count: 3, ..SetConfig::default() };
     let mut sim = PoolSim::new(Policy { spares_wanted: 2, max_slots: 4, set_config, ..Policy::default() }, 7);
@@ -186,7 +186,7 @@ fn a_ring_remembers_the_latest_events_behind_the_state_before_them() {
         }
         let (behind, latest) = ring.into_parts();
         assert_eq!(latest.len(), most.min(events.len()));
-        let recorder = Recorder::<PoolMachine>::retell(Beginning::State(Box::new(behind)), latest)
+        let recorder = Recorder::<PoolMachine>::retell(Beginning::state(behind), latest)
             .expect("a state is a beginning");
         assert_eq!(recorder.machine(), sim.machine());
         let short = recorder.log();
@@ -274,15 +274,45 @@ fn a_log_that_names_what_cannot_be_is_refused() {
 }
 
 #[test]
+fn what_never_happens_is_refused() {
+    let log = pool_story().log();
+    let event = log.replacen("\n0 backends", "\nnever tick\n0 backends", 1);
+    let refused = again(&event).expect_err("it never ticks").to_string();
+    assert!(refused.contains("line 3 ") && refused.contains("what never happens"), "{refused}");
+    let beginning = log.replacen("\"at\":0}", "\"at\":18446744073709551615}", 1);
+    let refused = again(&beginning).expect_err("it never begins").to_string();
+    assert!(refused.contains("it never begins"), "{refused}");
+}
+
+#[test]
+fn a_state_that_is_not_as_it_was_written_is_refused() {
+    let sim = pool_story();
+    let tick = [(Timestamp::from_millis(1_000_000), Event::Tick)];
+    let beginning = Beginning::state(sim.machine().clone());
+    let log = Recorder::<PoolMachine>::retell(beginning, tick).expect("it begins").log();
+    assert!(matches!(again(&log), Ok(Seen::Well { shadowed: false, .. })), "{:?}", again(&log));
+    let header = log.lines().nth(1).expect("a header");
+    // Each digit of it another one: a list that goes in a circle, a slot that is not there.
+    let digits: Vec<_> = header.match_indices(|c: char| c.is_ascii_digit()).collect();
+    assert!(digits.len() > 100, "{header}");
+    for (at, digit) in digits {
+        let mut other = header.to_owned();
+        other.replace_range(at..=at, if digit == "1" { "2" } else { "1" });
+        let refused = again(&log.replacen(header, &other, 1)).expect_err(&other);
+        assert!(matches!(refused, ReplayError::Beginning { .. }), "{refused}");
+    }
+}
+
+#[test]
 fn a_log_may_begin_with_a_pool_that_had_ended() {
     let mut machine =
         PoolMachine::new(Policy::default(), &Dice::Seeded(7), Timestamp::EPOCH).expect("it is valid");
     machine.handle(Timestamp::EPOCH, Event::ShutDown, &mut Vec::new());
     let late = Event::Backends(vec![Backend::new("a", ([127, 0, 0, 1], 80).into())]);
-    let beginning = Beginning::State(Box::new(machine));
+    let beginning = Beginning::state(machine);
     let told = Recorder::<PoolMachine>::retell(beginning, [(Timestamp::EPOCH, late)]).expect("it begins");
     let seen = again(&told.log());
-    assert!(matches!(seen, Ok(Seen::Well(_))), "{seen:?}");
+    assert!(matches!(seen, Ok(Seen::Well { shadowed: false, .. })), "{seen:?}");
 }
 
 #[test]

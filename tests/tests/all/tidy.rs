@@ -217,6 +217,8 @@ fn every_fault_can_be_planted_and_names_a_test_that_exists() {
         }
         let test = line("Found by: ").rsplit("::").next().expect("a path of modules");
         assert!(tests.contains(&format!("fn {test}()")), "{}: there is no test {test}", path.display());
+        let why = patch.lines().any(|line| line.starts_with("Breaks: ") || line.starts_with("Says: "));
+        assert!(why, "{} does not say how it is seen", path.display());
         planted += 1;
     }
     assert!(planted > 0, "faults are planted");

@@ -78,7 +78,7 @@ impl Snapshot {
     /// Writes a log.
     pub(crate) fn write(self, path: &Path) -> io::Result<()> {
         let (machine, events) = self.0.into_parts();
-        let beginning = Beginning::State(Box::new(machine));
+        let beginning = Beginning::state(machine);
         let mut recorder = Recorder::<PoolMachine>::new(beginning).map_err(io::Error::other)?;
         let mut out = Vec::new();
         // The last event may be the one that the machine does not survive; it is in the log by then.

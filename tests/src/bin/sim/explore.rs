@@ -1,7 +1,6 @@
 //! `sim explore`: every interleaving of a small world.
 
 use std::error::Error;
-use std::fs;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -11,7 +10,7 @@ use qorb_tests::pool_world::{self, Seen, Size};
 use qorb_tests::resolver_world;
 use serde_json::json;
 
-use super::{Outcome, progress};
+use super::{Outcome, keep, progress};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -27,9 +26,9 @@ pub(crate) struct Arguments {
     /// How many slots the pool may have
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
     slots: u8,
-    /// How many slots each backend may have
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
-    slots_of_one: u8,
+    /// How many slots each backend may have: as many as it takes for all slots, if nothing is said
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=4))]
+    slots_of_one: Option<u8>,
     /// How many claims may be outstanding
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
     claims: u8,
@@ -57,8 +56,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     twice: bool,
     /// Stop after the layer in which so many states are known
-    #[arg(long, default_value_t = 100_000_000)]
-    limit: usize,
+    #[arg(long, default_value_t = 100_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    limit: u64,
     /// Print which state of a slot leads to which
     #[arg(long)]
     table: bool,
@@ -117,6 +116,8 @@ struct Found {
     owed: Vec<&'static str>,
     violation: Option<Violation>,
     table: Vec<String>,
+    /// What did not happen because nobody asked for it, or somebody asked that it does not.
+    without: Vec<Kind>,
 }
 
 impl Kind {
@@ -137,11 +138,11 @@ impl Kind {
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     let mut chosen = arguments.with.iter().chain(&arguments.without);
     if let Some(kind) = chosen.find(|kind| !kind.is_of(arguments.machine)) {
-        let (kind, machine) = (kind.to_possible_value(), arguments.machine.to_possible_value());
-        let name = |value: Option<clap::builder::PossibleValue>| {
-            value.map_or_else(String::new, |of| of.get_name().to_owned())
-        };
-        return Err(format!("nothing of the kind {} ever happens to a {}", name(kind), name(machine)).into());
+        let (kind, machine) = (name(*kind), name(arguments.machine));
+        return Err(format!("nothing of the kind {kind} ever happens to a {machine}").into());
+    }
+    if let Some(kind) = arguments.with.iter().find(|kind| arguments.without.contains(kind)) {
+        return Err(format!("{} is asked for, and asked not to happen", name(*kind)).into());
     }
     let found = match arguments.machine {
         Explored::Pool => of_pool(arguments),
@@ -151,11 +152,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     tell(&found, arguments)
 }
 
+/// As the command line calls it.
+fn name(value: impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |of| of.get_name().to_owned())
+}
+
 fn tell(found: &Found, arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
-    let transcript = &arguments.transcript;
+    let mut transcript = None;
     if let Some(violation) = &found.violation {
-        fs::write(transcript, violation.to_string())?;
-        say(&violation.to_string())?;
+        let told = violation.to_string();
+        say(&told)?;
+        transcript = keep(&arguments.transcript, &told);
     }
     if arguments.table {
         for row in &found.table {
@@ -170,22 +177,24 @@ fn tell(found: &Found, arguments: &Arguments) -> Result<Outcome, Box<dyn Error>>
     let summary = json!({
         "states": far.states,
         "transitions": far.transitions,
+        "events": far.transitions,
         "compared": far.compared,
         "depth": far.depth,
         "complete": found.complete,
+        "without": found.without.iter().map(|kind| name(*kind)).collect::<Vec<_>>(),
         "never": found.never,
         "owed": found.owed,
         "seconds": seconds,
         "events_per_second": (far.transitions as f64 / seconds).round(),
         "violations": u32::from(found.violation.is_some()),
-        "transcript": found.violation.as_ref().map(|_| transcript),
+        "transcript": transcript,
     });
     Ok(Outcome { holds: found.violation.is_none() && found.owed.is_empty(), summary })
 }
 
 fn of_pool(arguments: &Arguments) -> Found {
     let (slots, claims) = (usize::from(arguments.slots), usize::from(arguments.claims));
-    let slots_of_one = arguments.slots_of_one.into();
+    let slots_of_one = arguments.slots_of_one.map_or(slots.div_ceil(arguments.backends.into()), usize::from);
     let (backends, tries) = (arguments.backends, arguments.tries);
     let (numbered, repeated) = (slots <= 2, if arguments.twice { 1 } else { REPEATED });
     let (max_waiting, spares) = (arguments.max_waiting.into(), arguments.spares.into());
@@ -217,9 +226,10 @@ fn of_pool(arguments: &Arguments) -> Found {
         moves: with(Kind::Moves),
     };
     let show = |far: &Progress| progress::show(&far.to_string());
+    let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
     // Whoever chose the kinds knows what has to happen among them.
     let is_usual = arguments.with.is_empty() && arguments.without.is_empty();
-    let report = pool_world::walk(size, freedom, arguments.limit, Seen::default(), show);
+    let report = pool_world::walk(size, freedom, limit, Seen::default(), show);
     Found {
         far: report.progress,
         complete: report.complete,
@@ -227,6 +237,7 @@ fn of_pool(arguments: &Arguments) -> Found {
         owed: if report.complete && is_usual { report.seen.owed(size, freedom) } else { Vec::new() },
         violation: report.violation,
         table: report.seen.table(),
+        without: kinds(Explored::Pool).filter(|kind| !with(*kind)).collect(),
     }
 }
 
@@ -241,9 +252,10 @@ fn of_resolver(arguments: &Arguments) -> Found {
         shutdown: with(Kind::Shutdown),
     };
     let show = |far: &Progress| progress::show(&far.to_string());
+    let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
     let seen = Sometimes::new(resolver_world::SOMETIMES);
     let is_usual = arguments.servers == 2 && arguments.without.is_empty();
-    let report = resolver_world::walk(arguments.servers.into(), freedom, arguments.limit, seen, show);
+    let report = resolver_world::walk(arguments.servers.into(), freedom, limit, seen, show);
     Found {
         far: report.progress,
         complete: report.complete,
@@ -251,7 +263,13 @@ fn of_resolver(arguments: &Arguments) -> Found {
         owed: if report.complete && is_usual { report.seen.missing() } else { Vec::new() },
         violation: report.violation,
         table: Vec::new(),
+        without: kinds(Explored::Resolver).filter(|kind| !with(*kind)).collect(),
     }
+}
+
+/// All that there is for this machine.
+fn kinds(machine: Explored) -> impl Iterator<Item = Kind> {
+    Kind::value_variants().iter().copied().filter(move |kind| kind.is_of(machine))
 }
 
 #[cfg(test)]
@@ -280,6 +298,7 @@ mod tests {
             owed: owed.to_vec(),
             violation: None,
             table: Vec::new(),
+            without: Vec::new(),
         };
         let Command::Explore(arguments) = Program::parse_from(["sim", "explore"]).command else {
             panic!("another command")

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::error::Error;
 use std::fs;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, Scope};
@@ -14,9 +14,10 @@ use std::vec::IntoIter;
 use clap::Args;
 use qorb_examples::options::{positive, say};
 use qorb_tests::fleet::{Glance, Report, SCENARIOS, Scenario, Size};
+use qorb_tests::panics::contained;
 use serde_json::json;
 
-use super::{Outcome, chart, progress};
+use super::{Outcome, chart, keep, progress};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -74,7 +75,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
         onlooker: glance,
     };
     if let Some(folder) = &arguments.out {
-        fs::create_dir_all(folder)?;
+        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
     let began = Instant::now();
     // For how long scenarios ran, each on a core of its own.
@@ -84,16 +85,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     thread::scope(|scope| -> Result<(), Box<dyn Error>> {
         for (scenario, report, took) in at_once(scope, &scenarios, size) {
             progress::clear();
+            busy += took;
+            let report = match report {
+                Ok(report) => report,
+                Err(rule) => {
+                    failed += 1;
+                    say(&format!("{}: FAILED: {rule}", scenario.name))?;
+                    continue;
+                }
+            };
             tell(&scenario, &report, took)?;
             events += report.events;
-            busy += took;
             failed += report.failed().count();
             if let Some(folder) = &arguments.out {
                 let path = folder.join(scenario.name).with_extension("svg");
                 chart::draw(&path, &scenario, &report)?;
             }
             if !report.passes() {
-                logs.push(keep_shortest(&scenario, size, report)?);
+                logs.extend(keep_shortest(&scenario, size, report)?);
             }
         }
         Ok(())
@@ -105,6 +114,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
         "seed": size.seed,
         "events": events,
         "seconds": began.elapsed().as_secs_f64(),
+        "events_per_second": (events as f64 / began.elapsed().as_secs_f64()).round(),
         "events_per_second_of_a_core": (events as f64 / busy.as_secs_f64()).round(),
         "violations": failed,
         "transcripts": logs,
@@ -117,7 +127,7 @@ fn at_once<'scope>(
     scope: &'scope Scope<'scope, '_>,
     scenarios: &'scope Mutex<IntoIter<Scenario>>,
     size: Size,
-) -> Receiver<(Scenario, Report, Duration)> {
+) -> Receiver<(Scenario, Result<Report, String>, Duration)> {
     let (ended, reports) = mpsc::channel();
     for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
         let ended = ended.clone();
@@ -126,7 +136,7 @@ fn at_once<'scope>(
             while let Some(scenario) = take() {
                 SCENARIO.set(scenario.name);
                 let start = Instant::now();
-                let report = scenario.run(size);
+                let report = contained(|| Ok(scenario.run(size)));
                 if ended.send((scenario, report, start.elapsed())).is_err() {
                     return;
                 }
@@ -137,20 +147,22 @@ fn at_once<'scope>(
 }
 
 /// Writes what happened to the first pool of the smallest fleet that fails like this one.
-fn keep_shortest(scenario: &Scenario, size: Size, report: Report) -> Result<String, Box<dyn Error>> {
+fn keep_shortest(scenario: &Scenario, size: Size, report: Report) -> Result<Option<PathBuf>, Box<dyn Error>> {
     SCENARIO.set(scenario.name);
     let (size, report) = scenario.shrink(size, report);
     progress::clear();
-    let path = format!("fleet-{}.log", scenario.name);
-    fs::write(&path, &report.log)?;
     let Size { pools, backends, span, seed, .. } = size;
     let span = match span.as_millis() {
         millis if millis % 1_000 == 0 => format!("{}s", millis / 1_000),
         millis => format!("{millis}ms"),
     };
     let fleet = format!("--pools {pools} --backends {backends} --for {span} --seed {seed}");
-    say(&format!("  the first pool of the shortest run that fails like this is in {path}; it is that of"))?;
+    say("  the shortest run that fails like this is")?;
     say(&format!("  sim fleet --scenario {} {fleet}", scenario.name))?;
+    let path = keep(Path::new(&format!("fleet-{}.log", scenario.name)), &report.log);
+    if let Some(path) = &path {
+        say(&format!("  what happened to its first pool is in {}", path.display()))?;
+    }
     Ok(path)
 }
 

@@ -10,6 +10,8 @@ mod progress;
 mod replay;
 mod walk;
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -39,6 +41,15 @@ enum Command {
 struct Outcome {
     holds: bool,
     summary: serde_json::Value,
+}
+
+/// Writes down what went wrong, and says where it is. What was found is not lost where that cannot be done.
+fn keep(path: &Path, log: &str) -> Option<PathBuf> {
+    let written = fs::write(path, log);
+    if let Err(error) = &written {
+        progress::complain(&format!("what led to it is not in {}: {error}", path.display()));
+    }
+    written.ok().map(|()| path.to_path_buf())
 }
 
 fn main() -> ExitCode {

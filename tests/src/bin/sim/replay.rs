@@ -14,7 +14,7 @@ use super::Outcome;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// A log that `record_to` or this program has written
+    /// A log that `record_to` of a pool or this program has written
     file: PathBuf,
 }
 
@@ -23,12 +23,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     let log = fs::read_to_string(&arguments.file).map_err(|error| format!("{path}: {error}"))?;
     let began = Instant::now();
     match again(&log).map_err(|error| format!("{path}: {error}"))? {
-        Seen::Well(replayed) => {
+        Seen::Well { replayed, shadowed } => {
             let seconds = began.elapsed().as_secs_f64();
             let summary = json!({
                 "machine": replayed.machine,
                 "events": replayed.events,
                 "actions": replayed.actions,
+                "contract_checked": shadowed,
                 "events_per_second": (replayed.events as f64 / seconds).round(),
                 "violations": 0,
             });

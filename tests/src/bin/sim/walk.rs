@@ -1,7 +1,6 @@
 //! `sim walk`: large worlds at random, each from its beginning to its end.
 
 use std::error::Error;
-use std::fs;
 use std::ops::AddAssign;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -11,7 +10,7 @@ use qorb_examples::options::say;
 use qorb_tests::walk::{Driven, Seen, Violation, Walked, again, recorded, walk, walk_driver};
 use serde_json::json;
 
-use super::{Outcome, progress};
+use super::{Outcome, keep, progress};
 
 /// How many worlds pass between two looks at the terminal.
 const GLANCE: u64 = 50;
@@ -21,8 +20,8 @@ const RETOLD: u64 = 16;
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// How many worlds there are
-    #[arg(long, value_name = "NUMBER", default_value_t = 1_000)]
-    seeds: u64,
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    seeds: u32,
     /// The first world
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     seed: u64,
@@ -40,7 +39,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
 
 fn run_driver(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     let said = |sum: &Driven| format!("{} calls of the connector", sum.calls);
-    let Walks { sum, walked, violation, seconds } = walks(arguments, walk_and_retell, said)?;
+    let Walks { sum, walked, violation, transcript, seconds } = walks(arguments, walk_and_retell, said)?;
     let summary = json!({
         "seeds": walked,
         "events": sum.events,
@@ -50,7 +49,7 @@ fn run_driver(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
         "events_per_second": (sum.events as f64 / seconds).round(),
         "violations": u32::from(violation.is_some()),
         "seed": violation.as_ref().map(|violation| violation.seed),
-        "transcript": violation.as_ref().map(|_| &arguments.transcript),
+        "transcript": transcript,
     });
     Ok(Outcome { holds: violation.is_none(), summary })
 }
@@ -64,7 +63,7 @@ fn walk_and_retell(seed: u64) -> Result<Driven, Box<Violation>> {
     }
     let log = recorded(seed);
     let rule = match again(&log) {
-        Ok(Seen::Well(_)) => return Ok(driven),
+        Ok(Seen::Well { .. }) => return Ok(driven),
         Ok(Seen::Violation { rule, .. }) => rule,
         Err(error) => error.to_string(),
     };
@@ -73,7 +72,7 @@ fn walk_and_retell(seed: u64) -> Result<Driven, Box<Violation>> {
 
 fn run_machine(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     let said = |sum: &Walked| format!("{:.1} M events", sum.events as f64 / 1e6);
-    let Walks { sum, walked, violation, seconds } = walks(arguments, walk, said)?;
+    let Walks { sum, walked, violation, transcript, seconds } = walks(arguments, walk, said)?;
     let summary = json!({
         "seeds": walked,
         "events": sum.events,
@@ -83,7 +82,7 @@ fn run_machine(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
         "events_per_second": (sum.events as f64 / seconds).round(),
         "violations": u32::from(violation.is_some()),
         "seed": violation.as_ref().map(|violation| violation.seed),
-        "transcript": violation.as_ref().map(|_| &arguments.transcript),
+        "transcript": transcript,
     });
     Ok(Outcome { holds: violation.is_none(), summary })
 }
@@ -94,6 +93,8 @@ struct Walks<T> {
     /// How many had none.
     walked: u64,
     violation: Option<Box<Violation>>,
+    /// Where its log is.
+    transcript: Option<PathBuf>,
     seconds: f64,
 }
 
@@ -104,7 +105,8 @@ fn walks<T: AddAssign + Default>(
     said: impl Fn(&T) -> String,
 ) -> Result<Walks<T>, Box<dyn Error>> {
     let (began, mut sum, mut walked, mut violation) = (Instant::now(), T::default(), 0, None);
-    for seed in (arguments.seed..).take(usize::try_from(arguments.seeds)?) {
+    let seeds = (0..arguments.seeds.into()).map(|number: u64| arguments.seed.wrapping_add(number));
+    for seed in seeds {
         match walk(seed) {
             Ok(one) => sum += one,
             Err(broken) => {
@@ -118,9 +120,10 @@ fn walks<T: AddAssign + Default>(
         }
     }
     progress::clear();
+    let mut transcript = None;
     if let Some(violation) = &violation {
-        fs::write(&arguments.transcript, &violation.log)?;
         say(&violation.to_string())?;
+        transcript = keep(&arguments.transcript, &violation.log);
     }
-    Ok(Walks { sum, walked, violation, seconds: began.elapsed().as_secs_f64() })
+    Ok(Walks { sum, walked, violation, transcript, seconds: began.elapsed().as_secs_f64() })
 }

@@ -11,6 +11,8 @@ use super::{USUAL, settled, spread_line};
 
 /// How often a fleet is looked at.
 const LOOKS: u32 = 20;
+/// So many callers of a pool come together now and then, of the usual ones.
+const AT_ONCE: usize = 3;
 /// For how long the callers of a crowd hold their connections: so few of them do for much load.
 const LONG: Duration = Duration::from_secs(10);
 
@@ -24,15 +26,12 @@ pub(super) fn steady(size: Size) -> Report {
         pairs = pairs.max(fleet.pairs());
     }
     let ledger = &fleet.ledger;
-    // Few backends a pool may well reach all of.
-    let measured = (size.backends > policy().spares_wanted).then_some(pairs as f64);
+    // Of few backends a pool may well reach all.
+    let most = policy().spares_wanted + AT_ONCE;
+    let measured = (size.backends > most).then_some(pairs as f64);
     let lines = vec![
         spread_line(&fleet, "connections of the fullest backend, by the mean", imbalance),
-        Line::at_most(
-            (size.pools * size.backends - 1) as f64,
-            "pairs of pool and backend connected: never all",
-            measured,
-        ),
+        Line::at_most((size.pools * most) as f64, "pairs of pool and backend connected", measured),
         Line::at_most(0.0, "claims denied or broken", (ledger.denied + ledger.broken) as f64),
         Line::at_least(1.0, "claims served", ledger.served as f64),
     ];

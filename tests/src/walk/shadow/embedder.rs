@@ -1,0 +1,162 @@
+//! What an embedder may tell its machine: a claim is asked for, fetched and returned once, and an operation
+//! ends once.
+
+use qorb_core::pool::{ClaimId, Event, SlotId};
+
+use super::model::{ClaimModel, Place};
+use super::{Shadow, ensure};
+use crate::operation::Operation;
+
+impl Shadow {
+    /// Whether an honest embedder may tell this.
+    pub(super) fn may_be_told(&self, event: &Event) -> Result<(), String> {
+        match *event {
+            Event::Claim { claim, .. } => self.has(claim, |of| of == ClaimModel::Free, "asks"),
+            Event::Resume(claim) => self.has(claim, |of| matches!(of, ClaimModel::Revoked(_)), "resumes"),
+            Event::Fetched(claim) => self.has(claim, |of| matches!(of, ClaimModel::Granted(..)), "fetches"),
+            Event::Cancelled(claim) => {
+                let answerless = |of| {
+                    matches!(of, ClaimModel::Waiting(_) | ClaimModel::Granted(..) | ClaimModel::Revoked(_))
+                };
+                self.has(claim, answerless, "is cancelled")
+            }
+            Event::AcquirePending { slot, claim, .. } => {
+                self.has(claim, |of| of == ClaimModel::Free, "acquires")?;
+                self.is(slot, |place| place == Place::Claimer, "is acquired")
+            }
+            Event::Acquired(slot) => {
+                self.is(slot, |place| matches!(place, Place::Acquiring { .. }), "was acquired")
+            }
+            Event::AcquireFailed { slot, .. } => {
+                let in_hand = |place| matches!(place, Place::Claimer | Place::Acquiring { .. });
+                self.is(slot, in_hand, "was not acquired")
+            }
+            Event::Returned(slot, _) => {
+                let out = |place| matches!(place, Place::Claimer | Place::Seat(_) | Place::Acquiring { .. });
+                self.is(slot, out, "is returned")
+            }
+            Event::Connected(slot, _) => self.runs(slot, Operation::Connect),
+            Event::Checked(slot, _) => self.runs(slot, Operation::Check),
+            Event::Recycled(slot, _) => self.runs(slot, Operation::Recycle),
+            Event::Closed(slot) => self.runs(slot, Operation::Close),
+            Event::Backends(_) | Event::ShutDown | Event::Tick => Ok(()),
+        }
+    }
+
+    fn has(&self, claim: ClaimId, may: impl Fn(ClaimModel) -> bool, what: &str) -> Result<(), String> {
+        let model = self.claim(claim);
+        ensure(may(model), || format!("embedder: {claim:?} {what}, and is {model:?}"))
+    }
+
+    fn is(&self, slot: SlotId, may: impl Fn(Place) -> bool, what: &str) -> Result<(), String> {
+        let place = self.known(slot).map(|model| model.place);
+        ensure(place.is_some_and(may), || format!("embedder: {slot:?} {what}, and is {place:?}"))
+    }
+
+    fn runs(&self, slot: SlotId, operation: Operation) -> Result<(), String> {
+        let running = self.known(slot).and_then(|model| model.running);
+        ensure(running.is_some_and(|(of, _)| of == operation), || {
+            format!("embedder: {operation:?} of {slot:?} ends, and what runs is {running:?}")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use qorb_core::dice::Dice;
+    use qorb_core::pool::{Failure, Policy, PoolMachine, Return, Ticket};
+    use qorb_core::{Backend, Machine, Timestamp};
+
+    use super::*;
+
+    /// A pool and its shadow, which agree.
+    struct Told {
+        machine: PoolMachine,
+        shadow: Shadow,
+    }
+
+    impl Told {
+        fn new() -> Self {
+            let policy = Policy { spares_wanted: 1, max_slots: 2, ..Policy::default() };
+            let machine =
+                PoolMachine::new(policy.clone(), &Dice::Fixed, Timestamp::EPOCH).expect("it is valid");
+            Self { machine, shadow: Shadow::new(policy, Timestamp::EPOCH) }
+        }
+
+        fn tell(&mut self, event: Event) -> Result<(), String> {
+            let mut out = Vec::new();
+            self.shadow.before(&self.machine, Timestamp::EPOCH, &event)?;
+            self.machine.handle(Timestamp::EPOCH, event, &mut out);
+            out.iter().try_for_each(|action| self.shadow.perform(&self.machine, action))?;
+            self.shadow.after(&self.machine, &out)
+        }
+    }
+
+    const ONE: SlotId = SlotId(0);
+    const CLAIM: ClaimId = ClaimId(0);
+
+    /// Everything that can be told of one slot and one claim.
+    fn events() -> Vec<Event> {
+        let (slot, claim, failure) = (ONE, CLAIM, Failure::Error);
+        let ticket = Ticket { arrival: 1, deadline: Timestamp::NEVER, failures: 0 };
+        vec![
+            Event::Claim { claim, deadline: Timestamp::NEVER },
+            Event::Resume(claim),
+            Event::Fetched(claim),
+            Event::Cancelled(claim),
+            Event::AcquirePending { slot, claim, ticket },
+            Event::Acquired(slot),
+            Event::AcquireFailed { slot, claim, ticket, failure },
+            Event::Returned(slot, Return::Intact),
+            Event::Connected(slot, Ok(())),
+            Event::Checked(slot, Ok(())),
+            Event::Recycled(slot, Ok(())),
+            Event::Closed(slot),
+        ]
+    }
+
+    /// What of that may be told after this story, by the numbers in the list.
+    #[track_caller]
+    fn may(story: &[Event], expected: &[usize]) {
+        let mut told = Told::new();
+        told.tell(Event::Backends(vec![Backend::new("a", ([127, 0, 0, 1], 1).into())])).expect("it may");
+        for event in story {
+            told.tell(event.clone()).unwrap_or_else(|rule| panic!("{event:?}: {rule}"));
+        }
+        let events = events();
+        let may = |number: &usize| match told.shadow.may_be_told(&events[*number]) {
+            Ok(()) => true,
+            Err(rule) => {
+                assert!(rule.starts_with("embedder: "), "{rule}");
+                false
+            }
+        };
+        let allowed: Vec<_> = (0..events.len()).filter(may).collect();
+        assert_eq!(allowed, expected, "after {story:?}");
+    }
+
+    #[test]
+    fn an_embedder_tells_what_has_happened_once() {
+        let all = events();
+        let [claim, fetched, pending, acquired, failed, returned, connected] =
+            [0, 2, 4, 5, 6, 7, 8].map(|number: usize| all[number].clone());
+        // One connects: it can end, and a claim may come.
+        may(&[], &[0, 8]);
+        may(&[claim.clone()], &[3, 8]);
+        may(&[connected.clone()], &[0]);
+        let waited = [claim.clone(), connected.clone()];
+        // The claim that waited has it on its seat.
+        may(&waited, &[2, 3, 7]);
+        let at_once = [connected, claim];
+        may(&at_once, &[0, 4, 6, 7]);
+        may(&[&waited[..], &[fetched]].concat(), &[0, 4, 6, 7]);
+        let acquiring = [&at_once[..], &[pending]].concat();
+        may(&acquiring, &[5, 6, 7]);
+        may(&[&acquiring[..], &[acquired]].concat(), &[0, 4, 6, 7]);
+        // The claim waits again, and the connection is closed.
+        may(&[&acquiring[..], &[failed]].concat(), &[3, 11]);
+        let recycling = Event::Returned(ONE, Return::Recycling);
+        may(&[&at_once[..], &[recycling]].concat(), &[0, 10]);
+        may(&[&at_once[..], &[returned]].concat(), &[0]);
+    }
+}
