@@ -128,9 +128,9 @@ impl Shadow {
     ///
     /// Says what no embedder may do.
     pub fn before(&mut self, machine: &PoolMachine, now: Timestamp, event: &Event) -> Result<(), String> {
-        self.may_be_told(event)?;
         self.now = self.now.max(now);
         self.is_due = machine.deadline().is_some_and(|at| at <= self.now);
+        self.may_be_told(event)?;
         self.calm_for += 1;
         self.touched.clear();
         self.ending = None;

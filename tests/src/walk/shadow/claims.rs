@@ -118,7 +118,7 @@ impl Shadow {
 
     /// The claim to which this slot's connection is being acquired, if it still has its id.
     pub(super) fn acquiring_for(&self, slot: SlotId) -> Option<ClaimId> {
-        match self.slots[slot.0 as usize]?.place {
+        match self.known(slot)?.place {
             Place::Acquiring { claim, denied: false, .. } => Some(claim),
             Place::Acquiring { .. } | Place::Away | Place::Shelf | Place::Seat(_) | Place::Claimer => None,
         }

@@ -3,13 +3,22 @@
 
 use qorb_core::pool::{ClaimId, Event, SlotId};
 
-use super::model::{ClaimModel, Place};
+use super::model::{ClaimModel, Place, SlotModel};
 use super::{Shadow, ensure};
 use crate::operation::Operation;
 
 impl Shadow {
     /// Whether an honest embedder may tell this.
     pub(super) fn may_be_told(&self, event: &Event) -> Result<(), String> {
+        // What is due may take a grant back, or answer a claim.
+        let is_late = match *event {
+            Event::Fetched(_) | Event::Cancelled(_) => self.is_due,
+            Event::Returned(slot, _) => {
+                self.is_due && matches!(self.known(slot), Some(SlotModel { place: Place::Seat(_), .. }))
+            }
+            _ => false,
+        };
+        ensure(!is_late, || format!("embedder: something is due before {event:?}"))?;
         match *event {
             Event::Claim { claim, .. } => self.has(claim, |of| of == ClaimModel::Free, "asks"),
             Event::Resume(claim) => self.has(claim, |of| matches!(of, ClaimModel::Revoked(_)), "resumes"),
@@ -27,10 +36,17 @@ impl Shadow {
             Event::Acquired(slot) => {
                 self.is(slot, |place| matches!(place, Place::Acquiring { .. }), "was acquired")
             }
-            Event::AcquireFailed { slot, .. } => {
-                let in_hand = |place| matches!(place, Place::Claimer | Place::Acquiring { .. });
-                self.is(slot, in_hand, "was not acquired")
-            }
+            Event::AcquireFailed { slot, claim, .. } => match self.acquiring_for(slot) {
+                Some(of) => {
+                    ensure(of == claim, || format!("embedder: {slot:?} is {of:?}'s, not {claim:?}'s"))
+                }
+                // At its first poll, or too late to be answered.
+                None => {
+                    let in_hand = |place| matches!(place, Place::Claimer | Place::Acquiring { .. });
+                    self.is(slot, in_hand, "was not acquired")?;
+                    self.has(claim, |of| of == ClaimModel::Free, "did not acquire")
+                }
+            },
             Event::Returned(slot, _) => {
                 let out = |place| matches!(place, Place::Claimer | Place::Seat(_) | Place::Acquiring { .. });
                 self.is(slot, out, "is returned")
@@ -158,5 +174,18 @@ mod tests {
         let recycling = Event::Returned(ONE, Return::Recycling);
         may(&[&at_once[..], &[recycling]].concat(), &[0, 10]);
         may(&[&at_once[..], &[returned]].concat(), &[0]);
+    }
+
+    #[test]
+    fn whoever_has_a_seat_is_told_first_what_is_due() {
+        let mut told = Told::new();
+        told.tell(Event::Backends(vec![Backend::new("a", ([127, 0, 0, 1], 1).into())])).expect("it may");
+        told.tell(Event::Claim { claim: CLAIM, deadline: Timestamp::NEVER }).expect("it may");
+        told.tell(Event::Connected(ONE, Ok(()))).expect("it may");
+        let due = told.machine.deadline().expect("a grant is taken back before long");
+        for event in [Event::Fetched(CLAIM), Event::Cancelled(CLAIM), Event::Returned(ONE, Return::Intact)] {
+            let late = told.shadow.before(&told.machine, due, &event).expect_err("it is late");
+            assert!(late.starts_with("embedder: something is due"), "{late}");
+        }
     }
 }
