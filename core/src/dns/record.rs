@@ -41,6 +41,9 @@ impl Recorded for Resolver {
 
     fn begin(beginning: Beginning) -> Result<Self, String> {
         let Beginning { service, servers, config, seed, at } = beginning;
+        if at.is_never() {
+            return Err("it never begins".to_string());
+        }
         Self::new(&service, &servers, config, seed, at).map_err(|error| error.to_string())
     }
 

@@ -214,8 +214,8 @@ fn rank(seed: u64, backend: &Backend) -> u64 {
     exponential(mix(seed ^ mix(hash))) / u64::from(heft(backend.weight))
 }
 
-/// Fractional bits of a logarithm: enough that equal ones are as good as never met, also divided by a weight.
-const BITS: u32 = 40;
+/// Fractional bits of a logarithm.
+const BITS: u32 = 57;
 
 /// An even number made exponential: the logarithm of the reciprocal of what it leaves of 1, to the base of 2.
 /// A larger number never becomes a smaller one.

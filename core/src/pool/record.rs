@@ -37,28 +37,24 @@ pub enum Beginning {
     State {
         /// The machine.
         machine: Box<PoolMachine>,
-        /// A sum over its text: a machine that is not as it was written is none.
-        sum: u64,
+        /// A sum over its text: a state that does not add up to it is refused.
+        sum: u128,
     },
 }
 
 impl Beginning {
     /// This machine, as it is.
-    ///
-    /// # Panics
-    ///
-    /// Never: a machine is plain data, which JSON can say.
     #[must_use]
     pub fn state(machine: PoolMachine) -> Self {
         Self::State { sum: sum(&machine), machine: Box::new(machine) }
     }
 }
 
-fn sum(machine: &PoolMachine) -> u64 {
+fn sum(machine: &PoolMachine) -> u128 {
     let text = serde_json::to_vec(machine).expect("a machine is plain data");
     let mut digest = Digest::EMPTY;
     text.iter().for_each(|byte| digest.push(u64::from(*byte)));
-    digest.finish() as u64
+    digest.finish()
 }
 
 impl Recorded for PoolMachine {

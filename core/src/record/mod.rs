@@ -1,7 +1,7 @@
 //! What happens to a machine as a log, and a log as something that happens again.
 //!
 //! ```text
-//! qorb log 1
+//! qorb log 2
 //! pool {"New":{"policy":{..},"dice":{"Seeded":7},"at":0}}
 //! 0 backends a@127.0.0.1:1000
 //!     b0 added
@@ -48,7 +48,7 @@ use crate::time::Timestamp;
 /// What the first line of every log is.
 const FORMAT: &str = "qorb log";
 /// The version that is written and read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// What is before an action.
 const INDENT: &str = "    ";
 /// What is before a remark.

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use qorb_core::Timestamp;
-use qorb_core::dns::Resolver;
+use qorb_core::dns::{self, Resolver};
 use qorb_core::pool::{Action, Event, PoolMachine};
 use qorb_core::record::{ReplayError, Replayed, Witness, replay_before};
 
@@ -113,4 +113,9 @@ impl Witness<PoolMachine> for Onlooker {
 }
 
 /// Of the resolver there is no shadow.
-impl Witness<Resolver> for Onlooker {}
+impl Witness<Resolver> for Onlooker {
+    fn before(&mut self, _: &Resolver, _: Timestamp, _: &dns::Event) -> Result<(), String> {
+        self.events += 1;
+        Ok(())
+    }
+}

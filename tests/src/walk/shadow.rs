@@ -151,9 +151,8 @@ impl Shadow {
                 self.is_owed(claim);
             }
             Event::Resume(claim) => {
-                if let ClaimModel::Revoked(ticket) = self.claim(claim) {
-                    self.becomes(claim, ClaimModel::Waiting(ticket));
-                }
+                let ClaimModel::Revoked(ticket) = self.claim(claim) else { unreachable!("it may be told") };
+                self.becomes(claim, ClaimModel::Waiting(ticket));
             }
             Event::Fetched(claim) => {
                 self.leaves_seat(claim, Place::Claimer);
@@ -325,6 +324,8 @@ impl Shadow {
             ensure(wanted == view.in_set, || format!("C5: {} is taken for {}", view.backend, view.in_set))?;
             self.backends[index].wanted = wanted;
         }
+        // Of one that is named twice, the first counts.
+        unknown.retain(|one| set.iter().filter(|other| other.identity() == one.identity()).count() == 1);
         ensure(unknown.is_empty(), || format!("C5: the machine does not know {unknown:?}"))?;
         self.resting = self.backends.iter().filter(|of| of.wanted).map(|of| of.resting).sum();
         Ok(())
@@ -346,7 +347,7 @@ impl Shadow {
         of.slots += 1;
         self.total += 1;
         let running = Some((Operation::Connect, false));
-        self.slots[index] = Some(SlotModel { backend, running, place: Place::Away });
+        self.slots[index] = Some(SlotModel { backend, running, place: Place::Away, granted_to: (0, 0) });
         self.touched.push(slot);
         Ok(())
     }

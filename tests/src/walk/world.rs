@@ -470,6 +470,7 @@ impl World<'_> {
     }
 }
 
+/// Their names are in the order of their numbers, as a resolver's are that sorts them.
 fn backend(number: u16) -> Backend {
     Backend::new(format!("b{number:02}"), ([127, 0, 0, 1], number).into())
 }

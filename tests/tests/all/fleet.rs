@@ -16,7 +16,7 @@ fn assert_passes(name: &str) -> Report {
         "steady" => Size { pools: 40, backends: 20, ..size(1) },
         _ => size(1),
     };
-    let report = scenario.run(size);
+    let report = scenario.run(size).expect("no machine panics");
     let lines: String = report.lines.iter().map(|line| format!("{line}\n")).collect();
     assert!(report.passes() && report.lines.len() > 2, "{name}\n{lines}");
     assert!(report.lines.iter().all(|line| line.measured.is_some()), "{name}\n{lines}");
@@ -54,7 +54,7 @@ scenarios! {
 #[test]
 fn a_seed_decides_everything_and_the_log_of_the_first_pool_replays() {
     let scenario = SCENARIOS.iter().find(|of| of.name == "half-die").expect("it is one of them");
-    let [one, again, other] = [1, 1, 2].map(|seed| scenario.run(size(seed)));
+    let [one, again, other] = [1, 1, 2].map(|seed| scenario.run(size(seed)).expect("no machine panics"));
     assert_eq!((&one.log, one.events), (&again.log, again.events));
     assert_ne!(one.log, other.log);
     let replayed = replay(&one.log).unwrap_or_else(|error| panic!("{error}"));

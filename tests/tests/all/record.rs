@@ -282,6 +282,14 @@ fn what_never_happens_is_refused() {
     let beginning = log.replacen("\"at\":0}", "\"at\":18446744073709551615}", 1);
     let refused = again(&beginning).expect_err("it never begins").to_string();
     assert!(refused.contains("it never begins"), "{refused}");
+    let resolver = resolver_story().log().replacen("\"at\":0}", "\"at\":18446744073709551615}", 1);
+    let refused = again(&resolver).expect_err("nor does it").to_string();
+    assert!(refused.contains("it never begins"), "{refused}");
+}
+
+#[test]
+fn blank_lines_behind_its_end_make_no_log_shorter() {
+    assert!(matches!(again(&(pool_story().log() + "\n  \n")), Ok(Seen::Well { .. })));
 }
 
 #[test]
@@ -337,7 +345,7 @@ fn what_is_no_log_is_refused_with_what_to_do() {
     let cases = [
         ("", "not a log of qorb"),
         ("\u{7f}ELF", "give a file that `record_to`"),
-        ("qorb log 2\n", "version '2', and version 1 is read here; replay it with the qorb that wrote it"),
+        ("qorb log 1\n", "version '1', and version 2 is read here; replay it with the qorb that wrote it"),
         (&log.replacen("pool", "pump", 1), "of a machine 'pump'"),
         (&log.replacen("\"max_slots\":4", "\"max_slots\":0", 1), "max_slots must be at least 1"),
         (&log.replacen("max_slots", "max_sluts", 1), "unknown field `max_sluts`"),

@@ -56,8 +56,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     twice: bool,
     /// Stop after the layer in which so many states are known
-    #[arg(long, default_value_t = 100_000_000, value_parser = clap::value_parser!(u64).range(1..))]
-    limit: u64,
+    #[arg(long, default_value_t = 100_000_000, value_parser = at_least_one)]
+    limit: usize,
     /// Print which state of a slot leads to which
     #[arg(long)]
     table: bool,
@@ -152,6 +152,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     tell(&found, arguments)
 }
 
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "it must be a number above 0".to_owned())
+}
+
 /// As the command line calls it.
 fn name(value: impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |of| of.get_name().to_owned())
@@ -177,7 +181,6 @@ fn tell(found: &Found, arguments: &Arguments) -> Result<Outcome, Box<dyn Error>>
     let summary = json!({
         "states": far.states,
         "transitions": far.transitions,
-        "events": far.transitions,
         "compared": far.compared,
         "depth": far.depth,
         "complete": found.complete,
@@ -226,10 +229,9 @@ fn of_pool(arguments: &Arguments) -> Found {
         moves: with(Kind::Moves),
     };
     let show = |far: &Progress| progress::show(&far.to_string());
-    let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
     // Whoever chose the kinds knows what has to happen among them.
     let is_usual = arguments.with.is_empty() && arguments.without.is_empty();
-    let report = pool_world::walk(size, freedom, limit, Seen::default(), show);
+    let report = pool_world::walk(size, freedom, arguments.limit, Seen::default(), show);
     Found {
         far: report.progress,
         complete: report.complete,
@@ -252,10 +254,9 @@ fn of_resolver(arguments: &Arguments) -> Found {
         shutdown: with(Kind::Shutdown),
     };
     let show = |far: &Progress| progress::show(&far.to_string());
-    let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
     let seen = Sometimes::new(resolver_world::SOMETIMES);
     let is_usual = arguments.servers == 2 && arguments.without.is_empty();
-    let report = resolver_world::walk(arguments.servers.into(), freedom, limit, seen, show);
+    let report = resolver_world::walk(arguments.servers.into(), freedom, arguments.limit, seen, show);
     Found {
         far: report.progress,
         complete: report.complete,

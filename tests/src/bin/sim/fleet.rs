@@ -14,7 +14,6 @@ use std::vec::IntoIter;
 use clap::Args;
 use qorb_examples::options::{positive, say};
 use qorb_tests::fleet::{Glance, Report, SCENARIOS, Scenario, Size};
-use qorb_tests::panics::contained;
 use serde_json::json;
 
 use super::{Outcome, chart, keep, progress};
@@ -91,6 +90,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
                 Err(rule) => {
                     failed += 1;
                     say(&format!("{}: FAILED: {rule}", scenario.name))?;
+                    say(&command(&scenario, size))?;
                     continue;
                 }
             };
@@ -136,7 +136,7 @@ fn at_once<'scope>(
             while let Some(scenario) = take() {
                 SCENARIO.set(scenario.name);
                 let start = Instant::now();
-                let report = contained(|| Ok(scenario.run(size)));
+                let report = scenario.run(size);
                 if ended.send((scenario, report, start.elapsed())).is_err() {
                     return;
                 }
@@ -151,19 +151,24 @@ fn keep_shortest(scenario: &Scenario, size: Size, report: Report) -> Result<Opti
     SCENARIO.set(scenario.name);
     let (size, report) = scenario.shrink(size, report);
     progress::clear();
+    say("  the shortest run that fails like this is")?;
+    say(&command(scenario, size))?;
+    let path = keep(Path::new(&format!("fleet-{}.log", scenario.name)), &report.log);
+    if let Some(path) = &path {
+        say(&format!("  what happened to its first pool is in {}", path.display()))?;
+    }
+    Ok(path)
+}
+
+/// What runs this fleet again.
+fn command(scenario: &Scenario, size: Size) -> String {
     let Size { pools, backends, span, seed, .. } = size;
     let span = match span.as_millis() {
         millis if millis % 1_000 == 0 => format!("{}s", millis / 1_000),
         millis => format!("{millis}ms"),
     };
     let fleet = format!("--pools {pools} --backends {backends} --for {span} --seed {seed}");
-    say("  the shortest run that fails like this is")?;
-    say(&format!("  sim fleet --scenario {} {fleet}", scenario.name))?;
-    let path = keep(Path::new(&format!("fleet-{}.log", scenario.name)), &report.log);
-    if let Some(path) = &path {
-        say(&format!("  what happened to its first pool is in {}", path.display()))?;
-    }
-    Ok(path)
+    format!("  sim fleet --scenario {} {fleet}", scenario.name)
 }
 
 fn tell(scenario: &Scenario, report: &Report, took: Duration) -> Result<(), Box<dyn Error>> {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::report::Line;
 use super::world::Fleet;
 use super::{LEAST, Load, Report, Size, policy};
+use crate::panics::contained;
 
 /// The most that the fullest of 200 backends may have, by what an average one has, where that is 40 or more.
 const IMBALANCE: f64 = 1.55;
@@ -112,26 +113,21 @@ pub const SCENARIOS: [Scenario; 10] = [
 impl Scenario {
     /// Runs it.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// Panics where a machine does.
-    #[must_use]
-    pub fn run(&self, size: Size) -> Report {
-        (self.run)(size)
+    /// Says with what a machine panicked.
+    pub fn run(&self, size: Size) -> Result<Report, String> {
+        contained(|| Ok((self.run)(size)))
     }
 
     /// The shortest log in which a line fails that fails in this report too: pools, backends and time are
     /// halved for as long as one does, down to [`LEAST`], and the size is that of the fleet which is left.
-    ///
-    /// # Panics
-    ///
-    /// Panics where a machine does.
     #[must_use]
     pub fn shrink(&self, size: Size, mut report: Report) -> (Size, Report) {
         let failed: Vec<_> = report.failed().collect();
         let mut size = self.heeded(size);
         while let Some(found) = self.halves(size).into_iter().find_map(|half| {
-            let shorter = self.run(half);
+            let shorter = self.run(half).ok()?;
             let alike = shorter.failed().any(|line| failed.contains(&line));
             alike.then_some((half, shorter))
         }) {
@@ -215,7 +211,7 @@ mod tests {
 
     fn shrunk(heeds: Heeds, run: fn(Size) -> Report, size: Size) -> (Size, Report, usize) {
         let scenario = Scenario { name: "fails", about: "so that it is shrunk", run, heeds };
-        let report = scenario.run(size);
+        let report = scenario.run(size).expect("no machine panics");
         RUNS.store(0, Ordering::Relaxed);
         let (size, least) = scenario.shrink(size, report.clone());
         assert!(least.log.len() <= report.log.len() && !least.passes());

@@ -24,6 +24,7 @@ impl Shadow {
         ensure(model.running.is_none() && model.place == Place::Shelf && wanted, || {
             format!("C5: {slot:?} is granted but not at rest on a wanted backend: {model:?}")
         })?;
+        self.model(slot)?.granted_to = (ticket.arrival, ticket.failures);
         if matches!(self.claim(claim), ClaimModel::Asking(_)) {
             self.becomes(claim, ClaimModel::Free);
             self.place(slot, Place::Claimer);

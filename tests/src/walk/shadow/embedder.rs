@@ -1,7 +1,7 @@
-//! What an embedder may tell its machine: a claim is asked for, fetched and returned once, and an operation
-//! ends once.
+//! What an embedder may tell its machine: a claim asks once and fetches once what it was granted, a connection is
+//! returned once, and an operation ends once.
 
-use qorb_core::pool::{ClaimId, Event, SlotId};
+use qorb_core::pool::{ClaimId, Event, Return, SlotId, Ticket};
 
 use super::model::{ClaimModel, Place, SlotModel};
 use super::{Shadow, ensure};
@@ -29,27 +29,33 @@ impl Shadow {
                 };
                 self.has(claim, answerless, "is cancelled")
             }
-            Event::AcquirePending { slot, claim, .. } => {
+            Event::AcquirePending { slot, claim, ticket } => {
                 self.has(claim, |of| of == ClaimModel::Free, "acquires")?;
-                self.is(slot, |place| place == Place::Claimer, "is acquired")
+                self.is(slot, |place| place == Place::Claimer, "is acquired")?;
+                self.was_granted_to(slot, ticket)
             }
             Event::Acquired(slot) => {
                 self.is(slot, |place| matches!(place, Place::Acquiring { .. }), "was acquired")
             }
-            Event::AcquireFailed { slot, claim, .. } => match self.acquiring_for(slot) {
-                Some(of) => {
-                    ensure(of == claim, || format!("embedder: {slot:?} is {of:?}'s, not {claim:?}'s"))
+            Event::AcquireFailed { slot, claim, ticket, .. } => {
+                let in_hand = |place| matches!(place, Place::Claimer | Place::Acquiring { .. });
+                self.is(slot, in_hand, "was not acquired")?;
+                self.was_granted_to(slot, ticket)?;
+                match self.acquiring_for(slot) {
+                    Some(of) => {
+                        ensure(of == claim, || format!("embedder: {slot:?} is {of:?}'s, not {claim:?}'s"))
+                    }
+                    // At its first poll, or too late to be answered.
+                    None => self.has(claim, |of| of == ClaimModel::Free, "did not acquire"),
                 }
-                // At its first poll, or too late to be answered.
-                None => {
-                    let in_hand = |place| matches!(place, Place::Claimer | Place::Acquiring { .. });
-                    self.is(slot, in_hand, "was not acquired")?;
-                    self.has(claim, |of| of == ClaimModel::Free, "did not acquire")
-                }
-            },
-            Event::Returned(slot, _) => {
-                let out = |place| matches!(place, Place::Claimer | Place::Seat(_) | Place::Acquiring { .. });
-                self.is(slot, out, "is returned")
+            }
+            Event::Returned(slot, how) => {
+                let may = |place| match place {
+                    Place::Claimer | Place::Seat(_) => true,
+                    Place::Acquiring { .. } => how == Return::Abandoned,
+                    Place::Away | Place::Shelf => false,
+                };
+                self.is(slot, may, "is returned")
             }
             Event::Connected(slot, _) => self.runs(slot, Operation::Connect),
             Event::Checked(slot, _) => self.runs(slot, Operation::Check),
@@ -69,6 +75,13 @@ impl Shadow {
         ensure(place.is_some_and(may), || format!("embedder: {slot:?} {what}, and is {place:?}"))
     }
 
+    fn was_granted_to(&self, slot: SlotId, ticket: Ticket) -> Result<(), String> {
+        let granted = self.known(slot).map(|model| model.granted_to);
+        ensure(granted == Some((ticket.arrival, ticket.failures)), || {
+            format!("embedder: {slot:?} was granted to {granted:?}, not to {ticket}")
+        })
+    }
+
     fn runs(&self, slot: SlotId, operation: Operation) -> Result<(), String> {
         let running = self.known(slot).and_then(|model| model.running);
         ensure(running.is_some_and(|(of, _)| of == operation), || {
@@ -80,7 +93,7 @@ impl Shadow {
 #[cfg(test)]
 mod tests {
     use qorb_core::dice::Dice;
-    use qorb_core::pool::{Failure, Policy, PoolMachine, Return, Ticket};
+    use qorb_core::pool::{Failure, Policy, PoolMachine, SlotKind};
     use qorb_core::{Backend, Machine, Timestamp};
 
     use super::*;
@@ -89,6 +102,7 @@ mod tests {
     struct Told {
         machine: PoolMachine,
         shadow: Shadow,
+        now: Timestamp,
     }
 
     impl Told {
@@ -96,15 +110,21 @@ mod tests {
             let policy = Policy { spares_wanted: 1, max_slots: 2, ..Policy::default() };
             let machine =
                 PoolMachine::new(policy.clone(), &Dice::Fixed, Timestamp::EPOCH).expect("it is valid");
-            Self { machine, shadow: Shadow::new(policy, Timestamp::EPOCH) }
+            Self { machine, shadow: Shadow::new(policy, Timestamp::EPOCH), now: Timestamp::EPOCH }
         }
 
         fn tell(&mut self, event: Event) -> Result<(), String> {
-            let mut out = Vec::new();
-            self.shadow.before(&self.machine, Timestamp::EPOCH, &event)?;
-            self.machine.handle(Timestamp::EPOCH, event, &mut out);
+            let (now, mut out) = (self.now, Vec::new());
+            self.shadow.before(&self.machine, now, &event)?;
+            self.machine.handle(now, event, &mut out);
             out.iter().try_for_each(|action| self.shadow.perform(&self.machine, action))?;
             self.shadow.after(&self.machine, &out)
+        }
+
+        /// What is due next.
+        fn tick(&mut self) {
+            self.now = self.machine.deadline().expect("something is due");
+            self.tell(Event::Tick).expect("it may");
         }
     }
 
@@ -128,6 +148,11 @@ mod tests {
             Event::Checked(slot, Ok(())),
             Event::Recycled(slot, Ok(())),
             Event::Closed(slot),
+            Event::Returned(slot, Return::Abandoned),
+            // Another claim's, and with a failure that was not.
+            Event::AcquireFailed { slot, claim: ClaimId(1), ticket, failure },
+            Event::AcquireFailed { slot, claim, ticket: Ticket { failures: 255, ..ticket }, failure },
+            Event::AcquirePending { slot, claim, ticket: Ticket { arrival: 2, ..ticket } },
         ]
     }
 
@@ -162,18 +187,41 @@ mod tests {
         may(&[connected.clone()], &[0]);
         let waited = [claim.clone(), connected.clone()];
         // The claim that waited has it on its seat.
-        may(&waited, &[2, 3, 7]);
+        may(&waited, &[2, 3, 7, 12]);
         let at_once = [connected, claim];
-        may(&at_once, &[0, 4, 6, 7]);
-        may(&[&waited[..], &[fetched]].concat(), &[0, 4, 6, 7]);
+        // Whose its connection is, only it knows that has it.
+        may(&at_once, &[0, 4, 6, 7, 12, 13]);
+        may(&[&waited[..], &[fetched]].concat(), &[0, 4, 6, 7, 12, 13]);
         let acquiring = [&at_once[..], &[pending]].concat();
-        may(&acquiring, &[5, 6, 7]);
-        may(&[&acquiring[..], &[acquired]].concat(), &[0, 4, 6, 7]);
+        may(&acquiring, &[5, 6, 12]);
+        may(&[&acquiring[..], &[acquired]].concat(), &[0, 4, 6, 7, 12, 13]);
         // The claim waits again, and the connection is closed.
         may(&[&acquiring[..], &[failed]].concat(), &[3, 11]);
         let recycling = Event::Returned(ONE, Return::Recycling);
         may(&[&at_once[..], &[recycling]].concat(), &[0, 10]);
         may(&[&at_once[..], &[returned]].concat(), &[0]);
+    }
+
+    #[test]
+    fn a_check_ends_once_and_what_was_taken_back_is_asked_for_again_once() {
+        let mut told = Told::new();
+        let backend = Backend::new("a", ([127, 0, 0, 1], 1).into());
+        // One that is named twice is one.
+        told.tell(Event::Backends(vec![backend.clone(), backend])).expect("it may");
+        told.tell(Event::Connected(ONE, Ok(()))).expect("it may");
+        let may = |told: &Told, event: Event| told.shadow.may_be_told(&event).is_ok();
+        told.tick();
+        while told.machine.slot_kind(ONE) != Some(SlotKind::Checking) {
+            told.tick();
+        }
+        assert!(may(&told, Event::Checked(ONE, Ok(()))) && !may(&told, Event::Recycled(ONE, Ok(()))));
+        told.tell(Event::Claim { claim: CLAIM, deadline: Timestamp::NEVER }).expect("it may");
+        told.tell(Event::Checked(ONE, Ok(()))).expect("it may");
+        assert!(!may(&told, Event::Resume(CLAIM)), "it was granted");
+        told.tick();
+        assert!(may(&told, Event::Resume(CLAIM)), "it was taken back");
+        told.tell(Event::Resume(CLAIM)).expect("it may");
+        assert!(!may(&told, Event::Resume(CLAIM)));
     }
 
     #[test]

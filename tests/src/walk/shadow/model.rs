@@ -24,6 +24,8 @@ pub(super) struct SlotModel {
     pub(super) backend: BackendId,
     pub(super) running: Running,
     pub(super) place: Place,
+    /// The number and the failures of the claim that has it, or had it last.
+    pub(super) granted_to: (u64, u8),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
