@@ -6,6 +6,7 @@ mod drawn;
 mod span;
 
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::ops::AddAssign;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -254,17 +255,22 @@ impl Walk {
         }
     }
 
-    fn run(mut self) -> Result<Driven, String> {
-        let pool = self.pool.clone();
-        let (compared, out) = self.go(&pool)?;
-        drop(pool);
-        Ok(Driven { compared, ..self.end(out) })
+    /// What a driver leaves that broke a rule is not dropped: that might break another one, and be the end of the
+    /// program.
+    fn run(self) -> Result<Driven, String> {
+        let mut walk = ManuallyDrop::new(self);
+        let gone = contained(|| {
+            let pool = walk.pool.clone();
+            walk.go(&pool)
+        });
+        let (compared, out) = gone.inspect_err(|_| drop(walk.scribe.take()))?;
+        Ok(Driven { compared, ..ManuallyDrop::into_inner(walk).end(out) })
     }
 
     /// Walks to the end of its time, and gives how often somebody was answered while another one waited, and
     /// the connections that are out.
     fn go(&mut self, pool: &SimPool) -> Result<(u64, Vec<Handle<Script, Sim>>), String> {
-        let mut crowd = Crowd::default();
+        let mut crowd = ManuallyDrop::new(Crowd::default());
         for step in 1..=self.steps {
             self.step(pool, &mut crowd)?;
             if self.ending == Ending::RuntimeVanishes && step == self.steps * 3 / 4 {
@@ -281,7 +287,7 @@ impl Walk {
             }
         }
         pool.audit()?;
-        let Crowd { mut askers, mut handles, mut ready } = crowd;
+        let Crowd { mut askers, mut handles, mut ready } = ManuallyDrop::into_inner(crowd);
         let compared = askers.compared;
         match self.ending {
             Ending::Heals => {
