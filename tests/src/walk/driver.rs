@@ -146,6 +146,12 @@ fn told(span: Span) -> String {
     log.clone()
 }
 
+/// Drops all of these. Where the driver is broken, more than one may panic.
+fn each_dropped<T>(all: Vec<T>) -> Result<(), String> {
+    let dropped: Vec<_> = all.into_iter().map(|one| contained(|| Ok(drop(one)))).collect();
+    dropped.into_iter().collect()
+}
+
 /// Keeps what a pool remembers, at the very end of it.
 struct Scribe {
     seed: u64,
@@ -292,27 +298,29 @@ impl Walk {
         match self.ending {
             Ending::Heals => {
                 self.sights.meet(Sight::Healed);
-                drop((askers, std::mem::take(&mut handles)));
+                askers.leave()?;
+                each_dropped(std::mem::take(&mut handles))?;
                 self.heal();
                 pool.audit()?;
             }
             Ending::RuntimeVanishes => {
                 self.sights.meet(Sight::RuntimeGone);
                 self.world.vanish();
-                drop((askers, std::mem::take(&mut handles)));
+                askers.leave()?;
+                each_dropped(std::mem::take(&mut handles))?;
                 let late = self.world.run_until(self.pool.claim()).expect_err("the runtime is gone");
                 assert_eq!(late.kind, Denial::Terminated, "seed {}", self.seed);
             }
             Ending::PoolDropped => {
                 self.sights.meet(Sight::PoolDropped);
-                drop(askers);
+                askers.leave()?;
             }
             Ending::Terminated => {
                 self.sights.meet(Sight::Terminated);
                 self.world.run_until(self.pool.terminate());
                 let told = askers.are_answered() && ready.iter_mut().all(|one| one.poll().is_ready());
                 assert!(told, "seed {}: somebody waits for a pool that has ended", self.seed);
-                drop(askers);
+                askers.leave()?;
                 pool.audit()?;
             }
         }

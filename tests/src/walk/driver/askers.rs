@@ -136,6 +136,11 @@ impl<'pool> Askers<'pool> {
         if first < turn { Err(overtakes(turn, first)) } else { Ok(()) }
     }
 
+    /// Everybody gives up.
+    pub(super) fn leave(self) -> Result<(), String> {
+        super::each_dropped(self.all)
+    }
+
     /// Whether everybody has an answer.
     pub(super) fn are_answered(&mut self) -> bool {
         self.all.iter_mut().all(|asker| asker.hand.poll().is_ready())
