@@ -3,25 +3,25 @@
 
 mod askers;
 mod drawn;
+mod scribe;
 mod span;
 
 use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::ops::AddAssign;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
-use std::{env, fs, process};
 
+use qorb_core::Backend;
 use qorb_core::dice::Dice;
-use qorb_core::pool::{Beginning, PoolMachine};
-use qorb_core::record::Recorder;
-use qorb_core::{Backend, Timestamp};
 use qorb_driver::{Denial, DnsResolver, Handle, Policy, Pool, WaitReadyError};
 
 use self::askers::{Askers, claim, claim_in_task};
+pub use self::scribe::recorded;
+use self::scribe::{Scribe, told};
 pub(super) use self::span::Span;
 use super::Violation;
 use super::lies::{Liar, NAMES, SERVICE};
@@ -97,8 +97,6 @@ const STEPS: u64 = 120;
 /// many.
 const SMALL: usize = 12;
 const SELDOM: u64 = 8;
-/// More events than any walk has.
-const ALL: usize = 1 << 20;
 
 /// Walks through the driver's world of this seed.
 ///
@@ -124,50 +122,16 @@ pub(super) fn attempt(span: Span) -> Result<Driven, String> {
     contained(|| Walk::new(span).run())
 }
 
-/// Walks through the world of this seed with a pool that remembers all that happens to it, which takes no short
-/// ways; and gives its log, to the end of the pool or of the walk.
-#[must_use]
-pub fn recorded(seed: u64) -> String {
-    told(Span { seed, steps: STEPS })
-}
-
-fn told(span: Span) -> String {
-    let beginning = Beginning::New { policy: Policy::default(), dice: Dice::Fixed, at: Timestamp::EPOCH };
-    let nothing = Recorder::<PoolMachine>::new(beginning).expect("the default is valid").log();
-    let log = Arc::new(Mutex::new(nothing));
-    // What goes wrong is known, or goes wrong only where nobody remembers.
-    let _ = contained(|| {
-        let mut walk = Walk::new(span);
-        walk.pool.record(ALL);
-        walk.scribe = Some(Scribe { seed: span.seed, pool: walk.pool.clone(), log: Arc::clone(&log) });
-        walk.run()
-    });
-    let log = log.lock().unwrap_or_else(PoisonError::into_inner);
-    log.clone()
-}
-
 /// Drops all of these. Where the driver is broken, more than one may panic.
 fn each_dropped<T>(all: Vec<T>) -> Result<(), String> {
-    let dropped: Vec<_> = all.into_iter().map(|one| contained(|| Ok(drop(one)))).collect();
+    let drop_one = |one| {
+        contained(|| {
+            drop(one);
+            Ok(())
+        })
+    };
+    let dropped: Vec<_> = all.into_iter().map(drop_one).collect();
     dropped.into_iter().collect()
-}
-
-/// Keeps what a pool remembers, at the very end of it.
-struct Scribe {
-    seed: u64,
-    pool: SimPool,
-    log: Arc<Mutex<String>>,
-}
-
-impl Drop for Scribe {
-    fn drop(&mut self) {
-        let path = env::temp_dir().join(format!("qorb-walk-{}-{}.log", process::id(), self.seed));
-        // Without a file, the log is that of a pool to which nothing happens.
-        if let Ok(log) = self.pool.record_to(&path).and_then(|()| fs::read_to_string(&path)) {
-            *self.log.lock().unwrap_or_else(PoisonError::into_inner) = log;
-        }
-        let _ = fs::remove_file(&path);
-    }
 }
 
 /// Everybody who has to do with the pool in a walk and is moved by hand.
