@@ -106,7 +106,10 @@ fn a_log_that_happens_again_shows_what_the_walk_saw() {
     assert_eq!(seen(&log, &calm("C10")), "C10: 1 slots are left in the end");
     assert_eq!(seen(&log, "# the world is not calm"), "");
     // What no embedder may tell a machine, the machine need not notice.
-    assert!(seen(&log, "1 resume c0").starts_with("embedder: c0 resumes, and is Waiting"));
+    assert_eq!(
+        seen(&log, "1 resume c0"),
+        "embedder: c0 resumes, and is Waiting(Ticket { arrival: 1, deadline: Timestamp(18446744073709551615), failures: 0 })"
+    );
     assert_eq!(
         seen(&log.replace("connect s0 b0", "connect s1 b0"), "# the world is not calm"),
         "line 9: the log says 'connect s1 b0', the machine does 'connect s0 b0'"

@@ -10,31 +10,15 @@ use crate::operation::Operation;
 impl Shadow {
     /// Whether an honest embedder may tell this.
     pub(super) fn may_be_told(&self, event: &Event) -> Result<(), String> {
-        // What is due may take a grant back, or answer a claim.
-        let has_seat = match *event {
-            Event::Fetched(_) | Event::Cancelled(_) => true,
-            Event::Returned(slot, _) => {
-                matches!(self.known(slot), Some(SlotModel { place: Place::Seat(_), .. }))
-            }
-            Event::Backends(_)
-            | Event::Claim { .. }
-            | Event::Resume(_)
-            | Event::AcquirePending { .. }
-            | Event::Acquired(_)
-            | Event::AcquireFailed { .. }
-            | Event::Connected(..)
-            | Event::Checked(..)
-            | Event::Recycled(..)
-            | Event::Closed(_)
-            | Event::ShutDown
-            | Event::Tick => false,
-        };
-        ensure(!(self.is_due && has_seat), || format!("embedder: something is due before {event:?}"))?;
         match *event {
             Event::Claim { claim, .. } => self.has(claim, |of| of == ClaimModel::Free, "asks"),
             Event::Resume(claim) => self.has(claim, |of| matches!(of, ClaimModel::Revoked(_)), "resumes"),
-            Event::Fetched(claim) => self.has(claim, |of| matches!(of, ClaimModel::Granted(..)), "fetches"),
+            Event::Fetched(claim) => {
+                self.is_in_time(event)?;
+                self.has(claim, |of| matches!(of, ClaimModel::Granted(..)), "fetches")
+            }
             Event::Cancelled(claim) => {
+                self.is_in_time(event)?;
                 let answerless = |of| {
                     matches!(of, ClaimModel::Waiting(_) | ClaimModel::Granted(..) | ClaimModel::Revoked(_))
                 };
@@ -61,6 +45,9 @@ impl Shadow {
                 }
             }
             Event::Returned(slot, how) => {
+                if matches!(self.known(slot), Some(SlotModel { place: Place::Seat(_), .. })) {
+                    self.is_in_time(event)?;
+                }
                 let may = |place| match place {
                     Place::Claimer | Place::Seat(_) => true,
                     Place::Acquiring { .. } => how == Return::Abandoned,
@@ -74,6 +61,11 @@ impl Shadow {
             Event::Closed(slot) => self.runs(slot, Operation::Close),
             Event::Backends(_) | Event::ShutDown | Event::Tick => Ok(()),
         }
+    }
+
+    /// What is due may take a grant back, or answer a claim.
+    fn is_in_time(&self, event: &Event) -> Result<(), String> {
+        ensure(!self.is_due, || format!("embedder: something is due before {event:?}"))
     }
 
     fn has(&self, claim: ClaimId, may: impl Fn(ClaimModel) -> bool, what: &str) -> Result<(), String> {
