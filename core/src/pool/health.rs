@@ -148,14 +148,13 @@ impl PoolMachine {
     /// there are some that it has not dialled.
     pub(super) fn press(&mut self) {
         let pressing = self.queue.waiting() > 0 && self.wanted.connected() == 0 && self.planned.undialled;
-        if pressing && !self.patience.pressing {
-            self.patience.pressing = true;
-            let slots = self.slots.iter();
-            let connecting = slots.filter(|(_, slot)| matches!(slot.state, SlotState::Connecting { .. }));
-            for slot in connecting.map(|(slot, _)| SlotId(slot)).collect::<Vec<_>>() {
-                self.arm(slot);
-            }
+        if core::mem::replace(&mut self.patience.pressing, pressing) || !pressing {
+            return;
         }
-        self.patience.pressing = pressing;
+        let slots = self.slots.iter();
+        let connecting = slots.filter(|(_, slot)| matches!(slot.state, SlotState::Connecting { .. }));
+        for slot in connecting.map(|(slot, _)| SlotId(slot)).collect::<Vec<_>>() {
+            self.arm(slot);
+        }
     }
 }

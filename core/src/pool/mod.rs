@@ -303,9 +303,7 @@ impl PoolMachine {
             self.check_overdue(out);
         }
         self.follow_plan(out);
-        if self.patience.pressing || (self.queue.waiting() > 0 && self.wanted.connected() == 0) {
-            self.press();
-        }
+        self.press();
     }
 }
 

@@ -232,7 +232,7 @@ impl World {
     /// # Panics
     ///
     /// Panics where a task, a timer or a socket is left.
-    pub fn finish(self) {
+    pub fn finish(&self) {
         self.settle();
         let inner = self.sim.lock();
         assert_eq!(inner.tasks.len(), 0, "tasks are left");

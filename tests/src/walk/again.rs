@@ -20,6 +20,8 @@ pub enum Seen {
         replayed: Replayed,
         /// Whether a shadow saw it all: of a resolver there is none, nor of a pool in the middle of its life.
         shadowed: bool,
+        /// Whether it is of a walk of the driver, which was walked again.
+        walked: bool,
     },
     /// Something did not hold.
     Violation {
@@ -46,9 +48,10 @@ pub fn again(log: &str) -> Result<Seen, ReplayError> {
     let replayed = catch_unwind(AssertUnwindSafe(|| replay_before(log, &mut onlooker)));
     match replayed {
         Ok(Ok(replayed)) => {
-            let walked = onlooker.walk.map_or(Ok(()), |walk| driver::attempt(walk).map(drop));
-            let well = |()| Seen::Well { replayed, shadowed: onlooker.shadow.is_some() };
-            Ok(walked.map_or_else(|rule| violation(rule.clone(), rule, None), well))
+            let (shadowed, walked) = (onlooker.shadow.is_some(), onlooker.walk.is_some());
+            let again = onlooker.walk.map_or(Ok(()), driver::walk_again);
+            let well = |()| Seen::Well { replayed, shadowed, walked };
+            Ok(again.map_or_else(|rule| violation(rule.clone(), rule, None), well))
         }
         Ok(Err(ReplayError::Breach { line, rule })) => {
             let told = ReplayError::Breach { line, rule: rule.clone() }.to_string();

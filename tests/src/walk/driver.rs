@@ -3,7 +3,7 @@
 
 mod askers;
 mod drawn;
-mod scribe;
+mod retold;
 mod span;
 
 use std::future::Future;
@@ -20,8 +20,8 @@ use qorb_core::dice::Dice;
 use qorb_driver::{Denial, DnsResolver, Handle, Policy, Pool, WaitReadyError};
 
 use self::askers::{Askers, claim, claim_in_task};
-pub use self::scribe::recorded;
-use self::scribe::{Scribe, told};
+pub use self::retold::retell;
+use self::retold::told;
 pub(super) use self::span::Span;
 use super::Violation;
 use super::lies::{Liar, NAMES, SERVICE};
@@ -93,6 +93,8 @@ impl AddAssign for Driven {
 
 /// How far a walk goes.
 const STEPS: u64 = 120;
+/// No walk ever went further.
+const LONGEST: u64 = 10_000;
 /// A pool with no more connections and askers than that is recounted after every step, another one after every so
 /// many.
 const SMALL: usize = 12;
@@ -108,30 +110,46 @@ pub fn walk_driver(seed: u64) -> Result<Driven, Box<Violation>> {
     attempt(Span { seed, steps: STEPS }).map_err(|rule| {
         let (steps, rule) = shortest(STEPS, rule, |steps| attempt(Span { seed, steps }).err());
         let span = Span { seed, steps };
-        let mut log = told(span);
-        // Before its last line, which is its end.
-        let end = log.trim_end().rfind('\n').map_or(0, |before| before + 1);
-        let said = rule.lines().fold(format!("# {span}\n"), |said, line| said + "# " + line + "\n");
-        log.insert_str(end, &said);
-        Box::new(Violation { seed, rule, log })
+        // It goes wrong again, or does so only where nobody remembers.
+        let (_, log) = told(span);
+        violation(span, rule, log)
     })
 }
 
+/// What did not hold in this walk, which the log names in remarks.
+fn violation(span: Span, rule: String, mut log: String) -> Box<Violation> {
+    // Before its last line, which is its end.
+    let end = log.trim_end().rfind('\n').map_or(0, |before| before + 1);
+    let said = rule.lines().fold(format!("# {span}\n"), |said, line| said + "# " + line + "\n");
+    log.insert_str(end, &said);
+    Box::new(Violation { seed: span.seed, rule, log })
+}
+
 /// Walks once.
-pub(super) fn attempt(span: Span) -> Result<Driven, String> {
+fn attempt(span: Span) -> Result<Driven, String> {
     contained(|| Walk::new(span).run())
 }
 
+/// Walks once more, with the driver's short ways and without.
+pub(super) fn walk_again(span: Span) -> Result<(), String> {
+    if span.steps > LONGEST {
+        return Err(format!("{span} are too many: no walk ever had more than {LONGEST}"));
+    }
+    attempt(span).and_then(|_| told(span).0).map(drop)
+}
+
 /// Drops all of these. Where the driver is broken, more than one may panic.
-fn each_dropped<T>(all: Vec<T>) -> Result<(), String> {
-    let drop_one = |one| {
-        contained(|| {
+fn each_dropped<T>(all: &mut Vec<T>) -> Result<(), String> {
+    let mut first = Ok(());
+    while let Some(one) = all.pop() {
+        let dropped = contained(|| {
             drop(one);
             Ok(())
-        })
-    };
-    let dropped: Vec<_> = all.into_iter().map(drop_one).collect();
-    dropped.into_iter().collect()
+        });
+        first = first.and(dropped);
+    }
+    *all = Vec::new();
+    first
 }
 
 /// Everybody who has to do with the pool in a walk and is moved by hand.
@@ -143,18 +161,20 @@ struct Crowd<'pool> {
     ready: Vec<Hand<Ready<'pool>>>,
 }
 
+/// Connections that are out at the end of a walk.
+type Out = ManuallyDrop<Vec<Handle<Script, Sim>>>;
+
 type Ready<'pool> = Pin<Box<dyn Future<Output = Result<(), WaitReadyError>> + 'pool>>;
 
 struct Walk {
-    /// Goes first where the walk breaks off.
-    scribe: Option<Scribe>,
     seed: u64,
     steps: u64,
     dice: Dice,
     world: World,
     script: Script,
     source: Source,
-    pool: SimPool,
+    /// Gone at the end of the walk.
+    pool: Option<SimPool>,
     policy: Policy,
     ending: Ending,
     /// How many manners out of a hundred are bad.
@@ -192,6 +212,7 @@ impl Walk {
         };
         let pool = pool.expect("it works");
         script.watch(&pool);
+        let pool = Some(pool);
         let ending = match dice.below(16) {
             0 | 1 => Ending::RuntimeVanishes,
             2 | 3 => Ending::PoolDropped,
@@ -202,9 +223,8 @@ impl Walk {
         let is_rush = dice.below(3) == 0;
         let (moved, has_left) = ([false; NAMES.len()], false);
         source.publish(named, moved);
-        let (scribe, asked, answered) = (None, 0, Arc::default());
+        let (asked, answered) = (0, Arc::default());
         Self {
-            scribe,
             seed,
             steps,
             dice,
@@ -225,21 +245,27 @@ impl Walk {
         }
     }
 
-    /// What a driver leaves that broke a rule is not dropped: that might break another one, and be the end of the
-    /// program.
+    fn pool(&self) -> &SimPool {
+        self.pool.as_ref().expect("it is there until the end")
+    }
+
+    /// What a driver leaves that broke a rule is not dropped: that might break another one, and a panic while
+    /// another one unwinds is the end of the program.
     fn run(self) -> Result<Driven, String> {
         let mut walk = ManuallyDrop::new(self);
-        let gone = contained(|| {
-            let pool = walk.pool.clone();
-            walk.go(&pool)
-        });
-        let (compared, out) = gone.inspect_err(|_| drop(walk.scribe.take()))?;
-        Ok(Driven { compared, ..ManuallyDrop::into_inner(walk).end(out) })
+        let driven = contained(|| {
+            let pool = walk.pool().clone();
+            let (compared, out) = walk.go(&pool)?;
+            drop(pool);
+            Ok(Driven { compared, ..walk.end(out)? })
+        })?;
+        drop(ManuallyDrop::into_inner(walk));
+        Ok(driven)
     }
 
     /// Walks to the end of its time, and gives how often somebody was answered while another one waited, and
     /// the connections that are out.
-    fn go(&mut self, pool: &SimPool) -> Result<(u64, Vec<Handle<Script, Sim>>), String> {
+    fn go(&mut self, pool: &SimPool) -> Result<(u64, Out), String> {
         let mut crowd = ManuallyDrop::new(Crowd::default());
         for step in 1..=self.steps {
             self.step(pool, &mut crowd)?;
@@ -257,38 +283,38 @@ impl Walk {
             }
         }
         pool.audit()?;
-        let Crowd { mut askers, mut handles, mut ready } = ManuallyDrop::into_inner(crowd);
-        let compared = askers.compared;
         match self.ending {
             Ending::Heals => {
                 self.sights.meet(Sight::Healed);
-                askers.leave()?;
-                each_dropped(std::mem::take(&mut handles))?;
-                self.heal();
+                crowd.askers.leave()?;
+                each_dropped(&mut crowd.handles)?;
+                self.heal(pool);
                 pool.audit()?;
             }
             Ending::RuntimeVanishes => {
                 self.sights.meet(Sight::RuntimeGone);
                 self.world.vanish();
-                askers.leave()?;
-                each_dropped(std::mem::take(&mut handles))?;
-                let late = self.world.run_until(self.pool.claim()).expect_err("the runtime is gone");
+                crowd.askers.leave()?;
+                each_dropped(&mut crowd.handles)?;
+                let late = self.world.run_until(pool.claim()).expect_err("the runtime is gone");
                 assert_eq!(late.kind, Denial::Terminated, "seed {}", self.seed);
             }
             Ending::PoolDropped => {
                 self.sights.meet(Sight::PoolDropped);
-                askers.leave()?;
+                crowd.askers.leave()?;
             }
             Ending::Terminated => {
                 self.sights.meet(Sight::Terminated);
-                self.world.run_until(self.pool.terminate());
+                self.world.run_until(pool.terminate());
+                let Crowd { askers, ready, .. } = &mut *crowd;
                 let told = askers.are_answered() && ready.iter_mut().all(|one| one.poll().is_ready());
                 assert!(told, "seed {}: somebody waits for a pool that has ended", self.seed);
                 askers.leave()?;
                 pool.audit()?;
             }
         }
-        Ok((compared, handles))
+        each_dropped(&mut crowd.ready)?;
+        Ok((crowd.askers.compared, ManuallyDrop::new(std::mem::take(&mut crowd.handles))))
     }
 
     /// Something happens.
@@ -376,8 +402,8 @@ impl Walk {
     }
 
     /// Once everything works again, everything works again.
-    fn heal(&self) {
-        let Self { seed, world, script, pool, .. } = self;
+    fn heal(&self, pool: &SimPool) {
+        let Self { seed, world, script, .. } = self;
         for name in NAMES {
             for method in METHODS {
                 script.set(name, method, Act::PASS);
@@ -407,25 +433,26 @@ impl Walk {
     }
 
     /// The pool goes, perhaps while connections are out, and with it everything.
-    fn end(self, out: Vec<Handle<Script, Sim>>) -> Driven {
-        let Self { scribe, seed, world, script, source, pool, mut sights, .. } = self;
-        drop((scribe, pool));
+    fn end(&mut self, mut out: Out) -> Result<Driven, String> {
+        drop(self.pool.take());
+        let mut sights = self.sights;
+        let Self { seed, world, script, source, .. } = self;
         world.settle();
-        drop(out);
+        each_dropped(&mut out)?;
         world.settle();
         // Claimers in tasks have their connections to the end, and datagrams are still on their way.
         world.pass(Duration::from_secs(60));
         assert_eq!(script.all_live(), 0, "seed {seed}: connections are left");
         assert_eq!(script.complaints(), Vec::<String>::new(), "seed {seed}");
-        match &source {
+        match source {
             Source::Announcer(sets) => assert!(!sets.is_heard(), "seed {seed}: the resolver is left"),
             Source::Dns(liar) => sights += liar.told(),
         }
-        meet_ends(&script, &mut sights);
+        meet_ends(script, &mut sights);
         sights.meet_if(world.met() > 0, Sight::SameInstant);
         let driven = Driven { calls: script.count() as u64, events: world.polled(), compared: 0, sights };
         world.finish();
-        driven
+        Ok(driven)
     }
 
     /// Gives some method of some backend another manner.

@@ -29,7 +29,7 @@ use qorb_core::record::Recorder;
 
 pub use self::again::{Seen, again};
 use self::chances::Chances;
-pub use self::driver::{Driven, recorded, walk_driver};
+pub use self::driver::{Driven, retell, walk_driver};
 use self::shorten::{cut, shortest};
 pub use self::sights::{Sight, Sights};
 use self::world::{Stage, Told, World};

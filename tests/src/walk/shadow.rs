@@ -162,15 +162,19 @@ impl Shadow {
                 self.leaves_seat(claim, Place::Shelf);
                 self.becomes(claim, ClaimModel::Free);
             }
-            Event::AcquirePending { slot, claim, .. } => {
+            Event::AcquirePending { slot, claim, ticket } => {
                 self.becomes(claim, ClaimModel::Acquiring);
                 self.place(slot, Place::Acquiring { claim, told: false, denied: false });
+                if let Some(granted) = &mut self.model(slot)?.granted {
+                    granted.ticket = ticket;
+                }
             }
             Event::Acquired(slot) => {
                 if let Some(claim) = self.acquiring_for(slot) {
                     self.becomes(claim, ClaimModel::Free);
                 }
                 self.place(slot, Place::Claimer);
+                self.model(slot)?.granted = None;
             }
             Event::AcquireFailed { slot, claim, ticket, .. } => {
                 let ticket = Ticket { failures: ticket.failures + 1, ..ticket };
@@ -311,7 +315,9 @@ impl Shadow {
         for model in &mut self.backends {
             model.wanted = false;
         }
-        let mut unknown: Vec<_> = set.iter().collect();
+        // Of one that is named twice, the first counts.
+        let mut named = BTreeSet::new();
+        let mut unknown: Vec<_> = set.iter().filter(|one| named.insert(one.identity())).collect();
         for view in machine.census() {
             let index = view.id.0 as usize;
             if index >= self.backends.len() {
@@ -324,8 +330,6 @@ impl Shadow {
             ensure(wanted == view.in_set, || format!("C5: {} is taken for {}", view.backend, view.in_set))?;
             self.backends[index].wanted = wanted;
         }
-        // Of one that is named twice, the first counts.
-        unknown.retain(|one| set.iter().filter(|other| other.identity() == one.identity()).count() == 1);
         ensure(unknown.is_empty(), || format!("C5: the machine does not know {unknown:?}"))?;
         self.resting = self.backends.iter().filter(|of| of.wanted).map(|of| of.resting).sum();
         Ok(())
@@ -347,7 +351,7 @@ impl Shadow {
         of.slots += 1;
         self.total += 1;
         let running = Some((Operation::Connect, false));
-        self.slots[index] = Some(SlotModel { backend, running, place: Place::Away, granted_to: (0, 0) });
+        self.slots[index] = Some(SlotModel { backend, running, place: Place::Away, granted: None });
         self.touched.push(slot);
         Ok(())
     }

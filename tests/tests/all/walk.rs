@@ -7,7 +7,7 @@ use qorb_tests::walk::Sight::*;
 use qorb_core::Timestamp;
 use qorb_core::pool::Policy;
 use qorb_tests::pool_sim::{Conduct, Manners, PoolSim};
-use qorb_tests::walk::{Driven, Seen, Sight, Sights, Walked, again, recorded, walk, walk_driver};
+use qorb_tests::walk::{Driven, Seen, Sight, Sights, Walked, again, retell, walk, walk_driver};
 
 #[test]
 fn two_hundred_large_worlds_keep_every_rule() {
@@ -66,11 +66,8 @@ fn five_hundred_worlds_of_the_driver_end_well() {
 fn what_the_driver_tells_its_machine_keeps_every_rule() {
     let mut events = 0;
     for seed in 0..100 {
-        let log = recorded(seed);
-        match again(&log) {
-            Ok(Seen::Well { replayed, .. }) => events += replayed.events,
-            other => panic!("seed {seed}: {other:?}\n{log}"),
-        }
+        let retold = retell(seed).unwrap_or_else(|violation| panic!("{violation}\n{}", violation.log));
+        events += retold.events;
     }
     assert!(events > 5_000, "{events} events");
 }
@@ -116,4 +113,17 @@ fn a_log_that_happens_again_shows_what_the_walk_saw() {
     );
     // Where something is due, what is owed may still be done.
     assert_eq!(seen(&stuck(Duration::from_secs(1)), &calm("C9")), "");
+}
+
+#[test]
+fn a_log_says_which_world_of_the_driver_is_walked_through_again() {
+    let told = stuck(Duration::MAX);
+    let walks = |log: &str| match again(log) {
+        Ok(Seen::Well { walked, .. }) => walked,
+        other => panic!("{other:?}"),
+    };
+    assert!(!walks(&told));
+    assert!(walks(&told.replace("\nend ", "\n# the driver's walk 3 of 120 steps\nend ")));
+    let rule = seen(&told, "# the driver's walk 3 of 10001 steps");
+    assert_eq!(rule, "the driver's walk 3 of 10001 steps are too many: no walk ever had more than 10000");
 }

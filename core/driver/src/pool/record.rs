@@ -1,11 +1,14 @@
 //! What happened to a pool, as a log that replays.
 
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Pool;
 use crate::connector::Connector;
 use crate::runtime::Runtime;
+use crate::told::Recording;
 
 impl<K: Connector, R: Runtime> Pool<K, R> {
     /// Remembers up to `events` of the latest events from now on, and forgets those before; with 0, which is
@@ -37,9 +40,17 @@ impl<K: Connector, R: Runtime> Pool<K, R> {
     ///
     /// Nothing is remembered, for [`Pool::record`] was not called; or the file cannot be written.
     pub fn record_to(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        let snapshot = self.owner.shared.lock().machine.recording().map(|recording| recording.snapshot());
+        let snapshot = self.owner.shared.lock().machine.recording().map(Recording::snapshot);
         let nothing =
             || io::Error::new(ErrorKind::NotFound, "nothing is remembered: call `Pool::record` first");
-        snapshot.ok_or_else(nothing)?.write(path.as_ref())
+        fs::write(path, snapshot.ok_or_else(nothing)?.log()?)
+    }
+
+    /// Tells what is remembered as a log, after the end of the pool too: for tests that look at all of it. It keeps
+    /// no pool alive.
+    #[doc(hidden)]
+    pub fn log_probe(&self) -> impl Fn() -> Option<String> + Send + use<K, R> {
+        let shared = Arc::clone(&self.owner.shared);
+        move || shared.lock().machine.recording().map(Recording::snapshot)?.log().ok()
     }
 }

@@ -1,7 +1,7 @@
 //! The latest events of a machine, and the log they make.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::{fs, io};
 
 use qorb_core::pool::{Action, Beginning, Event, PoolMachine};
@@ -58,7 +58,7 @@ impl Recording {
     #[cold]
     fn fault(&mut self, what: &str) {
         let Some(path) = self.faults.take() else { return };
-        let told = match self.snapshot().write(&path) {
+        let told = match self.snapshot().log().and_then(|log| fs::write(&path, log)) {
             Ok(()) => format!("what led to it is in {}", path.display()),
             Err(error) => format!("what led to it is not in {}: {error}", path.display()),
         };
@@ -75,8 +75,8 @@ impl Recording {
 pub(crate) struct Snapshot(Ring<PoolMachine>);
 
 impl Snapshot {
-    /// Writes a log.
-    pub(crate) fn write(self, path: &Path) -> io::Result<()> {
+    /// As a log.
+    pub(crate) fn log(self) -> io::Result<String> {
         let (machine, events) = self.0.into_parts();
         let beginning = Beginning::state(machine);
         let mut recorder = Recorder::<PoolMachine>::new(beginning).map_err(io::Error::other)?;
@@ -88,13 +88,14 @@ impl Snapshot {
                 out.clear();
             }
         }));
-        fs::write(path, recorder.log())
+        Ok(recorder.log())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::env::temp_dir;
+    use std::path::Path;
 
     use qorb_core::dice::Dice;
     use qorb_core::pool::{ClaimId, Policy};

@@ -85,23 +85,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
         for (scenario, report, took) in at_once(scope, &scenarios, size) {
             progress::clear();
             busy += took;
-            let report = match report {
-                Ok(report) => report,
-                Err(rule) => {
-                    failed += 1;
-                    say(&format!("{}: FAILED: {rule}", scenario.name))?;
-                    say(&command(&scenario, size))?;
-                    continue;
+            match &report {
+                Ok(report) => {
+                    tell(&scenario, report, took)?;
+                    events += report.events;
+                    failed += report.failed().count();
+                    if let Some(folder) = &arguments.out {
+                        let path = folder.join(scenario.name).with_extension("svg");
+                        chart::draw(&path, &scenario, report)?;
+                    }
                 }
-            };
-            tell(&scenario, &report, took)?;
-            events += report.events;
-            failed += report.failed().count();
-            if let Some(folder) = &arguments.out {
-                let path = folder.join(scenario.name).with_extension("svg");
-                chart::draw(&path, &scenario, &report)?;
+                Err(rule) => {
+                    say(&format!("{}: FAILED: {rule}", scenario.name))?;
+                    failed += 1;
+                }
             }
-            if !report.passes() {
+            if !report.as_ref().is_ok_and(Report::passes) {
                 logs.extend(keep_shortest(&scenario, size, report)?);
             }
         }
@@ -146,13 +145,19 @@ fn at_once<'scope>(
     reports
 }
 
-/// Writes what happened to the first pool of the smallest fleet that fails like this one.
-fn keep_shortest(scenario: &Scenario, size: Size, report: Report) -> Result<Option<PathBuf>, Box<dyn Error>> {
+/// Tells which is the smallest fleet that fails like this one, and writes what happened to its first pool, unless
+/// a machine panics.
+fn keep_shortest(
+    scenario: &Scenario,
+    size: Size,
+    ended: Result<Report, String>,
+) -> Result<Option<PathBuf>, Box<dyn Error>> {
     SCENARIO.set(scenario.name);
-    let (size, report) = scenario.shrink(size, report);
+    let (size, ended) = scenario.shrink(size, ended);
     progress::clear();
     say("  the shortest run that fails like this is")?;
     say(&command(scenario, size))?;
+    let Ok(report) = ended else { return Ok(None) };
     let path = keep(Path::new(&format!("fleet-{}.log", scenario.name)), &report.log);
     if let Some(path) = &path {
         say(&format!("  what happened to its first pool is in {}", path.display()))?;

@@ -23,13 +23,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     let log = fs::read_to_string(&arguments.file).map_err(|error| format!("{path}: {error}"))?;
     let began = Instant::now();
     match again(&log).map_err(|error| format!("{path}: {error}"))? {
-        Seen::Well { replayed, shadowed } => {
+        Seen::Well { replayed, shadowed, walked } => {
             let seconds = began.elapsed().as_secs_f64();
             let summary = json!({
                 "machine": replayed.machine,
                 "events": replayed.events,
                 "actions": replayed.actions,
                 "contract_checked": shadowed,
+                "walked": walked,
                 "events_per_second": (replayed.events as f64 / seconds).round(),
                 "violations": 0,
             });

@@ -120,20 +120,25 @@ impl Scenario {
         contained(|| Ok((self.run)(size)))
     }
 
-    /// The shortest log in which a line fails that fails in this report too: pools, backends and time are
-    /// halved for as long as one does, down to [`LEAST`], and the size is that of the fleet which is left.
+    /// The smallest fleet in which a line fails that failed in this one too, or in which a machine panics as one did
+    /// here, and what comes of it: pools, backends and time are halved for as long as that is so, down to
+    /// [`LEAST`].
     #[must_use]
-    pub fn shrink(&self, size: Size, mut report: Report) -> (Size, Report) {
-        let failed: Vec<_> = report.failed().collect();
-        let mut size = self.heeded(size);
-        while let Some(found) = self.halves(size).into_iter().find_map(|half| {
-            let shorter = self.run(half).ok()?;
-            let alike = shorter.failed().any(|line| failed.contains(&line));
-            alike.then_some((half, shorter))
-        }) {
-            (size, report) = found;
+    pub fn shrink(&self, size: Size, mut ended: Result<Report, String>) -> (Size, Result<Report, String>) {
+        let (first, mut size) = (ended.clone(), self.heeded(size));
+        let is_alike = |other: &Result<Report, String>| match (&first, other) {
+            (Ok(one), Ok(other)) => other.failed().any(|line| one.failed().any(|same| same == line)),
+            (Err(_), Err(_)) => true,
+            (Ok(_), Err(_)) | (Err(_), Ok(_)) => false,
+        };
+        let smaller = |size| {
+            let halves = self.halves(size).into_iter().map(|half| (half, self.run(half)));
+            halves.into_iter().find(|(_, other)| is_alike(other))
+        };
+        while let Some(found) = smaller(size) {
+            (size, ended) = found;
         }
-        (size, report)
+        (size, ended)
     }
 
     /// The same without what makes no difference.
@@ -213,9 +218,35 @@ mod tests {
         let scenario = Scenario { name: "fails", about: "so that it is shrunk", run, heeds };
         let report = scenario.run(size).expect("no machine panics");
         RUNS.store(0, Ordering::Relaxed);
-        let (size, least) = scenario.shrink(size, report.clone());
+        let (size, least) = scenario.shrink(size, Ok(report.clone()));
+        let least = least.expect("no machine panics in a smaller one");
         assert!(least.log.len() <= report.log.len() && !least.passes());
         (size, least, RUNS.load(Ordering::Relaxed))
+    }
+
+    /// Panics wherever there are 33 pools, and fails in smaller fleets.
+    fn panics_when_large(size: Size) -> Report {
+        assert!(size.pools < 33, "a machine panics");
+        let lines = vec![Line::at_most(0.0, "never", f64::NAN)];
+        Fleet::new(size, &policy()).report("panics_when_large", lines)
+    }
+
+    #[test]
+    fn a_fleet_that_panics_is_made_as_small_as_one_that_does() {
+        let scenario = Scenario {
+            name: "panics",
+            about: "so that it is shrunk",
+            run: panics_when_large,
+            heeds: Heeds::All,
+        };
+        let large = size(140, 3, 2_400);
+        let (least, ended) = scenario.shrink(large, scenario.run(large));
+        assert_eq!((least.pools, ended.expect_err("it panics").as_str()), (35, "panicked: a machine panics"));
+        // One that fails otherwise is another one.
+        let small = size(32, 3, 2_400);
+        let (least, ended) = scenario.shrink(small, scenario.run(small));
+        assert_eq!(numbers(least), (LEAST.pools, 3, LEAST.span.as_secs()));
+        assert!(!ended.expect("it does not panic").passes());
     }
 
     fn size(pools: usize, backends: usize, secs: u64) -> Size {

@@ -137,8 +137,8 @@ impl<'pool> Askers<'pool> {
     }
 
     /// Everybody gives up.
-    pub(super) fn leave(self) -> Result<(), String> {
-        super::each_dropped(self.all)
+    pub(super) fn leave(&mut self) -> Result<(), String> {
+        super::each_dropped(&mut self.all)
     }
 
     /// Whether everybody has an answer.

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::STEPS;
-
 /// What is before the numbers in such a log.
 const REMARK: &str = "the driver's walk ";
 
@@ -29,8 +27,7 @@ impl FromStr for Span {
         let numbers = remark.strip_prefix(REMARK).and_then(|rest| rest.strip_suffix(" steps"));
         let (seed, steps) = numbers.and_then(|numbers| numbers.split_once(" of ")).ok_or(())?;
         let number = |text: &str| text.parse().map_err(|_| ());
-        let span = Self { seed: number(seed)?, steps: number(steps)? };
-        if span.steps <= STEPS { Ok(span) } else { Err(()) }
+        Ok(Self { seed: number(seed)?, steps: number(steps)? })
     }
 }
 
@@ -45,13 +42,8 @@ mod tests {
             (span.to_string().as_str(), span.to_string().parse()),
             ("the driver's walk 88 of 17 steps", Ok(span))
         );
-        for other in [
-            "",
-            "the driver's walk 88",
-            "the driver's walk x of 17 steps",
-            "the driver's walk 88 of 18446744073709551615 steps",
-            "the world is not calm",
-        ] {
+        for other in ["", "the driver's walk 88", "the driver's walk x of 17 steps", "the world is not calm"]
+        {
             assert_eq!(other.parse::<Span>(), Err(()), "{other}");
         }
     }

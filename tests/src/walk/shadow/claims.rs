@@ -2,7 +2,7 @@
 
 use qorb_core::pool::{ClaimId, Denial, Pace, SlotId, Ticket};
 
-use super::model::{ClaimModel, Place};
+use super::model::{ClaimModel, Granted, Place};
 use super::{Shadow, ensure};
 use crate::contract::{Plea, Supply};
 
@@ -24,7 +24,8 @@ impl Shadow {
         ensure(model.running.is_none() && model.place == Place::Shelf && wanted, || {
             format!("C5: {slot:?} is granted but not at rest on a wanted backend: {model:?}")
         })?;
-        self.model(slot)?.granted_to = (ticket.arrival, ticket.failures);
+        let is_hasty = ticket.deadline <= self.now;
+        self.model(slot)?.granted = Some(Granted { ticket, is_hasty });
         if matches!(self.claim(claim), ClaimModel::Asking(_)) {
             self.becomes(claim, ClaimModel::Free);
             self.place(slot, Place::Claimer);

@@ -1,9 +1,9 @@
-//! What an embedder may tell its machine: a claim asks once and fetches once what it was granted, a connection is
-//! returned once, and an operation ends once.
+//! What an embedder may tell its machine: a claim asks once, fetches once what it was granted, and is done with its
+//! `on_acquire` once; a connection is returned once, and an operation ends once.
 
 use qorb_core::pool::{ClaimId, Event, Return, SlotId, Ticket};
 
-use super::model::{ClaimModel, Place, SlotModel};
+use super::model::{ClaimModel, Granted, Place};
 use super::{Shadow, ensure};
 use crate::operation::Operation;
 
@@ -30,22 +30,26 @@ impl Shadow {
                 self.was_granted_to(slot, ticket)
             }
             Event::Acquired(slot) => {
-                self.is(slot, |place| matches!(place, Place::Acquiring { .. }), "was acquired")
+                self.is_in_time(event)?;
+                let untold = |place| matches!(place, Place::Acquiring { told: false, denied: false, .. });
+                self.is(slot, untold, "was acquired")
             }
             Event::AcquireFailed { slot, claim, ticket, .. } => {
-                let in_hand = |place| matches!(place, Place::Claimer | Place::Acquiring { .. });
-                self.is(slot, in_hand, "was not acquired")?;
+                let may = |place| matches!(place, Place::Claimer | Place::Acquiring { denied: false, .. });
+                self.is(slot, may, "was not acquired")?;
                 self.was_granted_to(slot, ticket)?;
                 match self.acquiring_for(slot) {
                     Some(of) => {
+                        self.is_in_time(event)?;
                         ensure(of == claim, || format!("embedder: {slot:?} is {of:?}'s, not {claim:?}'s"))
                     }
-                    // At its first poll, or too late to be answered.
+                    // At its first poll.
                     None => self.has(claim, |of| of == ClaimModel::Free, "did not acquire"),
                 }
             }
             Event::Returned(slot, how) => {
-                if matches!(self.known(slot), Some(SlotModel { place: Place::Seat(_), .. })) {
+                let place = self.known(slot).map(|model| model.place);
+                if matches!(place, Some(Place::Seat(_) | Place::Acquiring { denied: false, .. })) {
                     self.is_in_time(event)?;
                 }
                 let may = |place| match place {
@@ -79,9 +83,13 @@ impl Shadow {
     }
 
     fn was_granted_to(&self, slot: SlotId, ticket: Ticket) -> Result<(), String> {
-        let granted = self.known(slot).map(|model| model.granted_to);
-        ensure(granted == Some((ticket.arrival, ticket.failures)), || {
-            format!("embedder: {slot:?} was granted to {granted:?}, not to {ticket}")
+        let granted = self.known(slot).and_then(|model| model.granted);
+        let same = |granted: Granted| {
+            let deadline = if granted.is_hasty { ticket.deadline } else { granted.ticket.deadline };
+            ticket == Ticket { deadline, ..granted.ticket }
+        };
+        ensure(granted.is_some_and(same), || {
+            format!("embedder: {slot:?} was granted by {granted:?}, not by {ticket}")
         })
     }
 
@@ -133,6 +141,7 @@ mod tests {
 
     const ONE: SlotId = SlotId(0);
     const CLAIM: ClaimId = ClaimId(0);
+    const LATER: Timestamp = Timestamp::from_millis(1);
 
     /// Everything that can be told of one slot and one claim.
     fn events() -> Vec<Event> {
@@ -152,10 +161,12 @@ mod tests {
             Event::Recycled(slot, Ok(())),
             Event::Closed(slot),
             Event::Returned(slot, Return::Abandoned),
-            // Another claim's, and with a failure that was not.
+            // Another claim's, with a failure that was not, and with another deadline.
             Event::AcquireFailed { slot, claim: ClaimId(1), ticket, failure },
             Event::AcquireFailed { slot, claim, ticket: Ticket { failures: 255, ..ticket }, failure },
             Event::AcquirePending { slot, claim, ticket: Ticket { arrival: 2, ..ticket } },
+            Event::AcquireFailed { slot, claim, ticket: Ticket { deadline: LATER, ..ticket }, failure },
+            Event::AcquirePending { slot, claim, ticket: Ticket { deadline: LATER, ..ticket } },
         ]
     }
 
@@ -197,7 +208,9 @@ mod tests {
         may(&[&waited[..], &[fetched]].concat(), &[0, 4, 6, 7, 12, 13]);
         let acquiring = [&at_once[..], &[pending]].concat();
         may(&acquiring, &[5, 6, 12]);
-        may(&[&acquiring[..], &[acquired]].concat(), &[0, 4, 6, 7, 12, 13]);
+        may(&[&acquiring[..], &[acquired]].concat(), &[0, 7, 12]);
+        // It was denied, and can only bring its connection back.
+        may(&[&acquiring[..], &[Event::ShutDown]].concat(), &[0, 12]);
         // The claim waits again, and the connection is closed.
         may(&[&acquiring[..], &[failed]].concat(), &[3, 11]);
         let recycling = Event::Returned(ONE, Return::Recycling);
@@ -237,6 +250,56 @@ mod tests {
         for event in [Event::Fetched(CLAIM), Event::Cancelled(CLAIM), Event::Returned(ONE, Return::Intact)] {
             let late = told.shadow.before(&told.machine, due, &event).expect_err("it is late");
             assert!(late.starts_with("embedder: something is due"), "{late}");
+        }
+        // The same, with an `on_acquire` that pends.
+        let mut told = Told::new();
+        told.tell(Event::Backends(vec![Backend::new("a", ([127, 0, 0, 1], 1).into())])).expect("it may");
+        told.tell(Event::Connected(ONE, Ok(()))).expect("it may");
+        told.tell(Event::Claim { claim: CLAIM, deadline: Timestamp::NEVER }).expect("it may");
+        let (slot, claim) = (ONE, CLAIM);
+        let ticket = Ticket { arrival: 1, deadline: Timestamp::NEVER, failures: 0 };
+        told.tell(Event::AcquirePending { slot, claim, ticket }).expect("it may");
+        let due = told.machine.deadline().expect("it takes too long before long");
+        let failed = Event::AcquireFailed { slot, claim, ticket, failure: Failure::Error };
+        for event in [Event::Acquired(slot), failed.clone(), Event::Returned(slot, Return::Abandoned)] {
+            let late = told.shadow.before(&told.machine, due, &event).expect_err("it is late");
+            assert!(late.starts_with("embedder: something is due"), "{late}");
+        }
+        told.tick();
+        told.shadow.may_be_told(&Event::Acquired(slot)).expect_err("it was told to give up");
+        told.tell(failed).expect("it gives up");
+    }
+
+    #[test]
+    fn a_claim_that_never_waits_has_a_bound_of_its_own_for_its_on_acquire() {
+        let mut told = Told::new();
+        told.tell(Event::Backends(vec![Backend::new("a", ([127, 0, 0, 1], 1).into())])).expect("it may");
+        told.tell(Event::Connected(ONE, Ok(()))).expect("it may");
+        told.tell(Event::Claim { claim: CLAIM, deadline: Timestamp::EPOCH }).expect("it may");
+        let ticket = Ticket { arrival: 1, deadline: LATER, failures: 0 };
+        told.tell(Event::AcquirePending { slot: ONE, claim: CLAIM, ticket }).expect("it may");
+        let ticket = Ticket { failures: 1, ..ticket };
+        let failed = Event::AcquireFailed { slot: ONE, claim: CLAIM, ticket, failure: Failure::Error };
+        told.shadow.may_be_told(&failed).expect_err("it has not failed before");
+    }
+
+    #[test]
+    fn of_a_backend_that_is_named_twice_the_first_counts() {
+        let named = |name: &str, weight| {
+            let mut backend = Backend::new(name, ([127, 0, 0, 1], 1).into());
+            backend.weight = weight;
+            backend
+        };
+        let set = Event::Backends(vec![named("a", 1), named("b", 2), named("b", 3)]);
+        let mut told = Told::new();
+        told.tell(set.clone()).expect("it may");
+        // A machine that knows something else: nobody, or the second one.
+        for known in [vec![named("a", 1)], vec![named("a", 1), named("b", 3)]] {
+            let mut wrong = Told::new();
+            wrong.shadow.before(&wrong.machine, Timestamp::EPOCH, &set).expect("it may");
+            wrong.machine.handle(Timestamp::EPOCH, Event::Backends(known), &mut Vec::new());
+            let rule = wrong.shadow.after(&wrong.machine, &[]).expect_err("it is not the set");
+            assert!(rule.starts_with("C5: "), "{rule}");
         }
     }
 }

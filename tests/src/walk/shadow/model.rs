@@ -24,8 +24,16 @@ pub(super) struct SlotModel {
     pub(super) backend: BackendId,
     pub(super) running: Running,
     pub(super) place: Place,
-    /// The number and the failures of the claim that has it, or had it last.
-    pub(super) granted_to: (u64, u8),
+    /// Its grant, as long as the claim's `on_acquire` may still fail.
+    pub(super) granted: Option<Granted>,
+}
+
+/// What a claim was granted a connection by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Granted {
+    pub(super) ticket: Ticket,
+    /// It came now or never, so that its `on_acquire` has a bound of its own.
+    pub(super) is_hasty: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
