@@ -40,6 +40,8 @@ pub struct Claim<'a, K: Connector, R: Runtime> {
     number: u64,
     /// When it asked, as soon as somebody read the clock.
     since: Option<Timestamp>,
+    /// Its ticket has the deadline of its `on_acquire`.
+    has_deadline: bool,
     /// Why `on_acquire` failed last.
     error: Option<SharedError>,
 }
@@ -78,7 +80,15 @@ enum Found<K: Connector> {
 
 impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
     pub(crate) fn new(shared: &'a Arc<Shared<K, R>>, patience: Patience) -> Self {
-        Self { shared, patience, phase: Phase::Fresh, number: 0, since: None, error: None }
+        Self {
+            shared,
+            patience,
+            phase: Phase::Fresh,
+            number: 0,
+            since: None,
+            has_deadline: false,
+            error: None,
+        }
     }
 
     /// Says what the connection is wanted for. The label is shown beside the handle wherever the handles
@@ -254,13 +264,14 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
     }
 
     /// The deadline of a claim that was granted: the ticket's, unless it was granted without a look
-    /// at the clock; then it counts from now.
+    /// at the clock; then it counts from now, as the bound does that a claim has which never waits.
     fn deadline_kept(&mut self, state: &State<K>, now: Timestamp, ticket: Ticket) -> Timestamp {
-        let known = self.since.replace(self.since.unwrap_or(now)).is_some();
-        if self.never_waits(state) {
-            now.after(state.machine.policy().set_config.health_check_timeout)
-        } else if known {
+        let asked_by_clock = self.since.replace(self.since.unwrap_or(now)).is_some();
+        let never_waits = self.never_waits(state);
+        if mem::replace(&mut self.has_deadline, true) || (asked_by_clock && !never_waits) {
             ticket.deadline
+        } else if never_waits {
+            now.after(state.machine.policy().set_config.health_check_timeout)
         } else {
             self.deadline(state, now)
         }

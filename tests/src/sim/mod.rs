@@ -18,8 +18,8 @@ pub mod wire;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
@@ -34,6 +34,7 @@ pub use self::runtime::Sim;
 use self::net::Net;
 use self::runtime::{Inside, Task};
 use self::wire::Door;
+use crate::panics::contained;
 
 /// What the clock shows when a world begins.
 const BEGINNING: Timestamp = Timestamp::from_millis(1_000);
@@ -121,7 +122,8 @@ impl World {
     pub fn run_until<F: Future>(&self, future: F) -> F::Output {
         let flag = Arc::new(Flag(AtomicBool::new(true)));
         let waker = Waker::from(Arc::clone(&flag));
-        let mut future = pin!(future);
+        // One that panics is not dropped, as the world's own are not.
+        let mut future = ManuallyDrop::new(Box::pin(future));
         loop {
             // The test's own future is one of the ready ones, and waits its turn like them.
             let turn = {
@@ -132,6 +134,7 @@ impl World {
             if turn && flag.0.swap(false, Ordering::Relaxed) {
                 let _guard = Inside::new();
                 if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                    drop(ManuallyDrop::into_inner(future));
                     return output;
                 }
             } else if !self.step() && !flag.0.load(Ordering::Relaxed) && !self.next_instant(Timestamp::NEVER)
@@ -157,6 +160,10 @@ impl World {
     }
 
     /// The runtime goes away: its tasks are dropped, and it takes no new ones.
+    ///
+    /// # Panics
+    ///
+    /// Panics where one of them does, once all are dropped.
     pub fn vanish(&self) {
         let tasks = {
             let mut inner = self.sim.lock();
@@ -164,9 +171,14 @@ impl World {
             inner.ready.clear();
             std::mem::take(&mut inner.tasks)
         };
-        for task in tasks.into_values() {
-            task.end();
-        }
+        let end = |task: Arc<Task>| {
+            contained(|| {
+                task.end();
+                Ok(())
+            })
+        };
+        let ended: Vec<_> = tasks.into_values().map(end).collect();
+        ended.into_iter().collect::<Result<(), _>>().unwrap_or_else(|rule| panic!("{rule}"));
     }
 
     /// The task that was started last is dropped, as a runtime does that goes away.

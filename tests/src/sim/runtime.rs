@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -118,9 +119,12 @@ impl Task {
         self.queued.store(false, Ordering::Relaxed);
         let waker = Waker::from(Arc::clone(&self));
         let taken = self.future.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut future) = taken else { return };
+        // One that panics is not dropped: what it holds may panic too, and two are the end of the program.
+        let Some(mut future) = taken.map(ManuallyDrop::new) else { return };
         let _guard = Inside::new();
-        if future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+        let is_done = future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        let future = ManuallyDrop::into_inner(future);
+        if is_done {
             drop(future);
             self.sim.lock().tasks.remove(&self.number);
         } else if !self.sim.lock().gone {

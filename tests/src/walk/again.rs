@@ -7,7 +7,7 @@ use qorb_core::dns::{self, Resolver};
 use qorb_core::pool::{Action, Event, PoolMachine};
 use qorb_core::record::{ReplayError, Replayed, Witness, replay_before};
 
-use super::driver::{self, Span};
+use super::driver::{self, NoSpan, Span};
 use super::shadow::{Owed, Shadow};
 use crate::panics::message;
 
@@ -22,6 +22,8 @@ pub enum Seen {
         shadowed: bool,
         /// Whether it is of a walk of the driver, which was walked again.
         walked: bool,
+        /// Whether a shadow saw the end of a pool, of which nothing is left.
+        ended: bool,
     },
     /// Something did not hold.
     Violation {
@@ -48,9 +50,14 @@ pub fn again(log: &str) -> Result<Seen, ReplayError> {
     let replayed = catch_unwind(AssertUnwindSafe(|| replay_before(log, &mut onlooker)));
     match replayed {
         Ok(Ok(replayed)) => {
-            let (shadowed, walked) = (onlooker.shadow.is_some(), onlooker.walk.is_some());
-            let again = onlooker.walk.map_or(Ok(()), driver::walk_again);
-            let well = |()| Seen::Well { replayed, shadowed, walked };
+            let Onlooker { shadow, walk, wrong, .. } = onlooker;
+            if let Some((line, why)) = wrong.and_then(|(remark, why)| Some((line_of(log, &remark)?, why))) {
+                return Err(ReplayError::Unreadable { line, why });
+            }
+            let (shadowed, walked) = (shadow.is_some(), walk.is_some());
+            let ended = shadow.is_some_and(|shadow| shadow.has_come_to_its_end());
+            let again = walk.map_or(Ok(()), driver::walk_again);
+            let well = |()| Seen::Well { replayed, shadowed, walked, ended };
             Ok(again.map_or_else(|rule| violation(rule.clone(), rule, None), well))
         }
         Ok(Err(ReplayError::Breach { line, rule })) => {
@@ -71,6 +78,11 @@ pub fn again(log: &str) -> Result<Seen, ReplayError> {
     }
 }
 
+/// Where this remark is in a log.
+fn line_of(log: &str, remark: &str) -> Option<usize> {
+    log.lines().position(|line| line.ends_with(remark)).map(|before| before + 1)
+}
+
 fn violation(rule: String, told: String, line: Option<usize>) -> Seen {
     Seen::Violation { rule, told, line }
 }
@@ -81,6 +93,8 @@ struct Onlooker {
     shadow: Option<Shadow>,
     /// Which walk of the driver it was.
     walk: Option<Span>,
+    /// A remark that names none, though it should, and why.
+    wrong: Option<(String, String)>,
     /// How many events there were.
     events: u64,
 }
@@ -95,7 +109,11 @@ impl Witness<PoolMachine> for Onlooker {
         if let (Some(shadow), Ok(owed)) = (&mut self.shadow, text.parse::<Owed>()) {
             shadow.calms_down(owed);
         }
-        self.walk = text.parse().ok().or(self.walk);
+        match text.parse() {
+            Ok(walk) => self.walk = Some(walk),
+            Err(NoSpan::Wrong(why)) => self.wrong = Some((text.to_owned(), why)),
+            Err(NoSpan::Other) => {}
+        }
     }
 
     fn before(&mut self, machine: &PoolMachine, now: Timestamp, event: &Event) -> Result<(), String> {

@@ -21,8 +21,8 @@ use qorb_driver::{Denial, DnsResolver, Handle, Policy, Pool, WaitReadyError};
 
 use self::askers::{Askers, claim, claim_in_task};
 pub use self::retold::retell;
-use self::retold::told;
-pub(super) use self::span::Span;
+use self::retold::{retold, told};
+pub(super) use self::span::{NoSpan, Span};
 use super::Violation;
 use super::lies::{Liar, NAMES, SERVICE};
 use super::shorten::shortest;
@@ -93,8 +93,6 @@ impl AddAssign for Driven {
 
 /// How far a walk goes.
 const STEPS: u64 = 120;
-/// No walk ever went further.
-const LONGEST: u64 = 10_000;
 /// A pool with no more connections and askers than that is recounted after every step, another one after every so
 /// many.
 const SMALL: usize = 12;
@@ -132,10 +130,8 @@ fn attempt(span: Span) -> Result<Driven, String> {
 
 /// Walks once more, with the driver's short ways and without.
 pub(super) fn walk_again(span: Span) -> Result<(), String> {
-    if span.steps > LONGEST {
-        return Err(format!("{span} are too many: no walk ever had more than {LONGEST}"));
-    }
-    attempt(span).and_then(|_| told(span).0).map(drop)
+    attempt(span)?;
+    retold(span).map(drop).map_err(|(rule, _)| rule)
 }
 
 /// Drops all of these. Where the driver is broken, more than one may panic.

@@ -30,6 +30,7 @@ use qorb_core::record::Recorder;
 pub use self::again::{Seen, again};
 use self::chances::Chances;
 pub use self::driver::{Driven, retell, walk_driver};
+pub(crate) use self::shorten::is_same;
 use self::shorten::{cut, shortest};
 pub use self::sights::{Sight, Sights};
 use self::world::{Stage, Told, World};

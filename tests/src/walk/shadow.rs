@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use qorb_core::pool::{Action, BackendId, ClaimId, Event, Policy, PoolMachine, Return, SlotId, Ticket};
 use qorb_core::{Backend, Machine, Timestamp};
 
-use self::model::{BackendModel, ClaimModel, Place, SlotModel};
+use self::model::{BackendModel, ClaimModel, Granted, Place, SlotModel};
 pub use self::owed::Owed;
 use crate::contract::{Supply, most_actions};
 use crate::operation::Operation;
@@ -122,6 +122,12 @@ impl Shadow {
         self.ended
     }
 
+    /// Whether it was shut down and nothing of it is left.
+    #[must_use]
+    pub fn has_come_to_its_end(&self) -> bool {
+        self.stopped && self.total == 0
+    }
+
     /// Notes what the embedder does before it tells the machine.
     ///
     /// # Errors
@@ -165,9 +171,7 @@ impl Shadow {
             Event::AcquirePending { slot, claim, ticket } => {
                 self.becomes(claim, ClaimModel::Acquiring);
                 self.place(slot, Place::Acquiring { claim, told: false, denied: false });
-                if let Some(granted) = &mut self.model(slot)?.granted {
-                    granted.ticket = ticket;
-                }
+                self.model(slot)?.granted = Some(Granted { ticket, is_unbounded: false });
             }
             Event::Acquired(slot) => {
                 if let Some(claim) = self.acquiring_for(slot) {

@@ -41,7 +41,7 @@ pub(super) fn cut(log: String, rule: String) -> (String, String) {
 }
 
 /// Whether both say the same, but for the numbers, and of a rule of the contract, but for the case.
-fn is_same(one: &str, other: &str) -> bool {
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
     let said = |rule: &str| {
         let numbered = rule.split_once(':').filter(|(number, _)| number.starts_with('C'));
         numbered

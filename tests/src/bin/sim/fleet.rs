@@ -157,7 +157,13 @@ fn keep_shortest(
     progress::clear();
     say("  the shortest run that fails like this is")?;
     say(&command(scenario, size))?;
-    let Ok(report) = ended else { return Ok(None) };
+    let report = match ended {
+        Ok(report) => report,
+        Err(rule) => {
+            say(&format!("  {rule}"))?;
+            return Ok(None);
+        }
+    };
     let path = keep(Path::new(&format!("fleet-{}.log", scenario.name)), &report.log);
     if let Some(path) = &path {
         say(&format!("  what happened to its first pool is in {}", path.display()))?;

@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     let log = fs::read_to_string(&arguments.file).map_err(|error| format!("{path}: {error}"))?;
     let began = Instant::now();
     match again(&log).map_err(|error| format!("{path}: {error}"))? {
-        Seen::Well { replayed, shadowed, walked } => {
+        Seen::Well { replayed, shadowed, walked, .. } => {
             let seconds = began.elapsed().as_secs_f64();
             let summary = json!({
                 "machine": replayed.machine,

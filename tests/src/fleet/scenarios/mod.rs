@@ -14,6 +14,7 @@ use super::report::Line;
 use super::world::Fleet;
 use super::{LEAST, Load, Report, Size, policy};
 use crate::panics::contained;
+use crate::walk::is_same;
 
 /// The most that the fullest of 200 backends may have, by what an average one has, where that is 40 or more.
 const IMBALANCE: f64 = 1.55;
@@ -128,7 +129,7 @@ impl Scenario {
         let (first, mut size) = (ended.clone(), self.heeded(size));
         let is_alike = |other: &Result<Report, String>| match (&first, other) {
             (Ok(one), Ok(other)) => other.failed().any(|line| one.failed().any(|same| same == line)),
-            (Err(_), Err(_)) => true,
+            (Err(one), Err(other)) => is_same(one, other),
             (Ok(_), Err(_)) | (Err(_), Ok(_)) => false,
         };
         let smaller = |size| {

@@ -6,10 +6,11 @@ use qorb_core::pool::{Beginning, PoolMachine};
 use qorb_core::record::{Recorder, Replayed};
 use qorb_driver::Policy;
 
-use super::{Driven, STEPS, Span, Walk};
+use super::{Driven, STEPS, Span, Walk, violation};
 use crate::panics::contained;
+use crate::walk::Violation;
 use crate::walk::again::{Seen, again};
-use crate::walk::{Violation, driver};
+use crate::walk::shorten::{cut, shortest};
 
 /// More events than any walk has.
 const ALL: usize = 1 << 20;
@@ -19,18 +20,30 @@ const ALL: usize = 1 << 20;
 ///
 /// # Errors
 ///
-/// Says what did not hold in the walk or in what its machine was told, with the log of that.
+/// Says what did not hold in the shortest such walk, or in what its machine was told, with the log of that.
 pub fn retell(seed: u64) -> Result<Replayed, Box<Violation>> {
-    let span = Span { seed, steps: STEPS };
+    retold(Span { seed, steps: STEPS }).map_err(|(rule, _)| {
+        let wrong = |steps| retold(Span { seed, steps }).err();
+        let (steps, rule) = shortest(STEPS, rule, |steps| wrong(steps).map(|(rule, _)| rule));
+        let (rule, log) = wrong(steps).unwrap_or_else(|| (rule, nothing()));
+        let (log, rule) = cut(log, rule);
+        violation(Span { seed, steps }, rule, log)
+    })
+}
+
+/// Walks with a pool that remembers, and looks at what it remembers; where something does not hold, gives the log too.
+pub(super) fn retold(span: Span) -> Result<Replayed, (String, String)> {
     let (walked, log) = told(span);
     let rule = match (walked, again(&log)) {
-        (Err(rule), _) => return Err(driver::violation(span, rule, log)),
-        (_, Ok(Seen::Well { replayed, shadowed: true, .. })) if replayed.events > 0 => return Ok(replayed),
-        (_, Ok(Seen::Well { .. })) => "embedder: it is not all in its log".to_owned(),
+        (Err(rule), _) => rule,
+        (_, Ok(Seen::Well { replayed, shadowed: true, ended: true, .. })) => return Ok(replayed),
+        (_, Ok(Seen::Well { .. })) => {
+            "embedder: its log does not reach from its beginning to its end".to_owned()
+        }
         (_, Ok(Seen::Violation { rule, .. })) => rule,
         (_, Err(error)) => error.to_string(),
     };
-    Err(Box::new(Violation { seed, rule, log }))
+    Err((rule, log))
 }
 
 /// Walks with a pool that remembers, and gives what came of that and the log: it is that of a pool to which nothing

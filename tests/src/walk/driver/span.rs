@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 /// What is before the numbers in such a log.
 const REMARK: &str = "the driver's walk ";
+/// No walk ever went further.
+const LONGEST: u64 = 10_000;
 
 /// A walk, and how far it goes before it ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,14 +22,30 @@ impl fmt::Display for Span {
     }
 }
 
-impl FromStr for Span {
-    type Err = ();
+/// Why a remark is not one that names a walk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::walk) enum NoSpan {
+    /// It is about something else.
+    Other,
+    /// It names a walk that there is not.
+    Wrong(String),
+}
 
-    fn from_str(remark: &str) -> Result<Self, ()> {
-        let numbers = remark.strip_prefix(REMARK).and_then(|rest| rest.strip_suffix(" steps"));
-        let (seed, steps) = numbers.and_then(|numbers| numbers.split_once(" of ")).ok_or(())?;
-        let number = |text: &str| text.parse().map_err(|_| ());
-        Ok(Self { seed: number(seed)?, steps: number(steps)? })
+impl FromStr for Span {
+    type Err = NoSpan;
+
+    fn from_str(remark: &str) -> Result<Self, NoSpan> {
+        let rest = remark.strip_prefix(REMARK).ok_or(NoSpan::Other)?;
+        let numbers = rest.strip_suffix(" steps").and_then(|rest| rest.split_once(" of "));
+        let span = numbers.and_then(|(seed, steps)| {
+            Some(Self {
+                seed: seed.parse().ok()?,
+                steps: steps.parse().ok().filter(|steps| *steps <= LONGEST)?,
+            })
+        });
+        let why =
+            || format!("'{remark}' names no walk, of which each has a number and up to {LONGEST} steps");
+        span.ok_or_else(|| NoSpan::Wrong(why()))
     }
 }
 
@@ -42,9 +60,12 @@ mod tests {
             (span.to_string().as_str(), span.to_string().parse()),
             ("the driver's walk 88 of 17 steps", Ok(span))
         );
-        for other in ["", "the driver's walk 88", "the driver's walk x of 17 steps", "the world is not calm"]
-        {
-            assert_eq!(other.parse::<Span>(), Err(()), "{other}");
+        for other in ["", "the driver walks", "the world is not calm"] {
+            assert_eq!(other.parse::<Span>(), Err(NoSpan::Other), "{other}");
+        }
+        for wrong in ["88", "x of 17 steps", "88 of 10001 steps", "88 of 99999999999999999999 steps"] {
+            let named = format!("the driver's walk {wrong}").parse::<Span>();
+            assert!(matches!(&named, Err(NoSpan::Wrong(why)) if why.contains(wrong)), "{named:?}");
         }
     }
 }

@@ -24,8 +24,8 @@ impl Shadow {
         ensure(model.running.is_none() && model.place == Place::Shelf && wanted, || {
             format!("C5: {slot:?} is granted but not at rest on a wanted backend: {model:?}")
         })?;
-        let is_hasty = ticket.deadline <= self.now;
-        self.model(slot)?.granted = Some(Granted { ticket, is_hasty });
+        let is_unbounded = ticket.failures == 0 && ticket.deadline <= self.now;
+        self.model(slot)?.granted = Some(Granted { ticket, is_unbounded });
         if matches!(self.claim(claim), ClaimModel::Asking(_)) {
             self.becomes(claim, ClaimModel::Free);
             self.place(slot, Place::Claimer);

@@ -84,8 +84,10 @@ impl Shadow {
 
     fn was_granted_to(&self, slot: SlotId, ticket: Ticket) -> Result<(), String> {
         let granted = self.known(slot).and_then(|model| model.granted);
+        let longest = self.now.after(self.policy.set_config.health_check_timeout);
         let same = |granted: Granted| {
-            let deadline = if granted.is_hasty { ticket.deadline } else { granted.ticket.deadline };
+            let bounded = granted.is_unbounded && ticket.deadline <= longest;
+            let deadline = if bounded { ticket.deadline } else { granted.ticket.deadline };
             ticket == Ticket { deadline, ..granted.ticket }
         };
         ensure(granted.is_some_and(same), || {
@@ -103,6 +105,8 @@ impl Shadow {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use qorb_core::dice::Dice;
     use qorb_core::pool::{Failure, Policy, PoolMachine, SlotKind};
     use qorb_core::{Backend, Machine, Timestamp};
@@ -118,7 +122,11 @@ mod tests {
 
     impl Told {
         fn new() -> Self {
-            let policy = Policy { spares_wanted: 1, max_slots: 2, ..Policy::default() };
+            Self::with_spares(1)
+        }
+
+        fn with_spares(spares_wanted: usize) -> Self {
+            let policy = Policy { spares_wanted, max_slots: 2, ..Policy::default() };
             let machine =
                 PoolMachine::new(policy.clone(), &Dice::Fixed, Timestamp::EPOCH).expect("it is valid");
             Self { machine, shadow: Shadow::new(policy, Timestamp::EPOCH), now: Timestamp::EPOCH }
@@ -272,15 +280,29 @@ mod tests {
 
     #[test]
     fn a_claim_that_never_waits_has_a_bound_of_its_own_for_its_on_acquire() {
-        let mut told = Told::new();
+        let mut told = Told::with_spares(2);
         told.tell(Event::Backends(vec![Backend::new("a", ([127, 0, 0, 1], 1).into())])).expect("it may");
         told.tell(Event::Connected(ONE, Ok(()))).expect("it may");
         told.tell(Event::Claim { claim: CLAIM, deadline: Timestamp::EPOCH }).expect("it may");
-        let ticket = Ticket { arrival: 1, deadline: LATER, failures: 0 };
-        told.tell(Event::AcquirePending { slot: ONE, claim: CLAIM, ticket }).expect("it may");
-        let ticket = Ticket { failures: 1, ..ticket };
-        let failed = Event::AcquireFailed { slot: ONE, claim: CLAIM, ticket, failure: Failure::Error };
-        told.shadow.may_be_told(&failed).expect_err("it has not failed before");
+        let (slot, claim, failure) = (ONE, CLAIM, Failure::Error);
+        let longest = Timestamp::EPOCH.after(Policy::default().set_config.health_check_timeout);
+        let ticket = Ticket { arrival: 1, deadline: longest, failures: 0 };
+        let longer = Ticket { deadline: longest.after(Duration::from_nanos(1)), ..ticket };
+        let pending = |ticket| Event::AcquirePending { slot, claim, ticket };
+        told.shadow.may_be_told(&pending(longer)).expect_err("it is too long");
+        told.tell(pending(ticket)).expect("it may");
+        // From then on it is what was said.
+        let failed = |ticket| Event::AcquireFailed { slot, claim, ticket, failure };
+        told.shadow.may_be_told(&failed(Ticket { deadline: LATER, ..ticket })).expect_err("it is another");
+        told.tell(failed(ticket)).expect("it may");
+        // So it is where it is granted another connection.
+        let slot = SlotId(1);
+        told.tell(Event::Connected(slot, Ok(()))).expect("it may");
+        told.tell(Event::Fetched(claim)).expect("it may");
+        let pending = |ticket| Event::AcquirePending { slot, claim, ticket };
+        let again = Ticket { failures: 1, ..ticket };
+        told.shadow.may_be_told(&pending(Ticket { deadline: LATER, ..again })).expect_err("it is another");
+        told.tell(pending(again)).expect("it may");
     }
 
     #[test]

@@ -32,8 +32,8 @@ pub(super) struct SlotModel {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Granted {
     pub(super) ticket: Ticket,
-    /// It came now or never, so that its `on_acquire` has a bound of its own.
-    pub(super) is_hasty: bool,
+    /// It came now or never, and nobody said yet how long its `on_acquire` may take.
+    pub(super) is_unbounded: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
