@@ -25,7 +25,7 @@ use self::retold::{retold, told};
 pub(super) use self::span::{NoSpan, Span};
 use super::Violation;
 use super::lies::{Liar, NAMES, SERVICE};
-use super::shorten::shortest;
+use super::shorten::{cut, shortest};
 use super::sights::{Sight, Sights};
 use crate::panics::contained;
 use crate::sim::announce::{Announcer, backend};
@@ -108,8 +108,10 @@ pub fn walk_driver(seed: u64) -> Result<Driven, Box<Violation>> {
     attempt(Span { seed, steps: STEPS }).map_err(|rule| {
         let (steps, rule) = shortest(STEPS, rule, |steps| attempt(Span { seed, steps }).err());
         let span = Span { seed, steps };
-        // It goes wrong again, or does so only where nobody remembers.
+        // It goes wrong again, or does so only where nobody remembers. What a shadow sees in what the machine was
+        // told comes first.
         let (_, log) = told(span);
+        let (log, rule) = cut(log, rule);
         violation(span, rule, log)
     })
 }
