@@ -5,7 +5,7 @@ use std::time::Duration;
 use qorb_tests::walk::Sight::*;
 
 use qorb_core::Timestamp;
-use qorb_core::pool::Policy;
+use qorb_core::pool::{Policy, Return};
 use qorb_tests::pool_sim::{Conduct, Manners, PoolSim};
 use qorb_tests::walk::{Driven, Seen, Sight, Sights, Walked, again, retell, walk, walk_driver};
 
@@ -113,6 +113,22 @@ fn a_log_that_happens_again_shows_what_the_walk_saw() {
     );
     // Where something is due, what is owed may still be done.
     assert_eq!(seen(&stuck(Duration::from_secs(1)), &calm("C9")), "");
+}
+
+#[test]
+fn a_log_that_reaches_the_end_of_its_pool_is_told_from_one_that_does_not() {
+    let mut sim = PoolSim::new(Policy::default(), 1);
+    sim.publish(&["a"]);
+    sim.run(1_000);
+    let has_ended = |log: &str| match again(log) {
+        Ok(Seen::Well { ended, .. }) => ended,
+        other => panic!("{other:?}"),
+    };
+    let slot = sim.claim_now();
+    sim.shut_down();
+    assert!(!has_ended(&sim.log()), "a connection is out");
+    sim.give_back(slot, Return::Intact);
+    assert!(has_ended(&sim.log()));
 }
 
 #[test]
