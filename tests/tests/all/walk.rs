@@ -128,6 +128,7 @@ fn a_log_that_reaches_the_end_of_its_pool_is_told_from_one_that_does_not() {
     sim.shut_down();
     assert!(!has_ended(&sim.log()), "a connection is out");
     sim.give_back(slot, Return::Intact);
+    sim.run(1_000);
     assert!(has_ended(&sim.log()));
 }
 
