@@ -124,7 +124,6 @@ impl Scenario {
     /// The smallest fleet in which a line fails that failed in this one too, or in which a machine panics as one did
     /// here, and what comes of it: pools, backends and time are halved for as long as that is so, down to
     /// [`LEAST`].
-    #[must_use]
     pub fn shrink(&self, size: Size, mut ended: Result<Report, String>) -> (Size, Result<Report, String>) {
         let (first, mut size) = (ended.clone(), self.heeded(size));
         let is_alike = |other: &Result<Report, String>| match (&first, other) {
