@@ -171,14 +171,7 @@ impl World {
             inner.ready.clear();
             std::mem::take(&mut inner.tasks)
         };
-        let end = |task: Arc<Task>| {
-            contained(|| {
-                task.end();
-                Ok(())
-            })
-        };
-        let ended: Vec<_> = tasks.into_values().map(end).collect();
-        ended.into_iter().collect::<Result<(), _>>().unwrap_or_else(|rule| panic!("{rule}"));
+        end_all(tasks).unwrap_or_else(|rule| panic!("{rule}"));
     }
 
     /// The task that was started last is dropped, as a runtime does that goes away.
@@ -295,10 +288,23 @@ impl Drop for World {
         CURRENT.set(None);
         // Tasks own the world they run in: a circle, unless it is broken here.
         let tasks = std::mem::take(&mut self.sim.lock().tasks);
-        for task in tasks.into_values() {
-            task.end();
+        let ended = end_all(tasks);
+        if !std::thread::panicking() {
+            ended.unwrap_or_else(|rule| panic!("{rule}"));
         }
     }
+}
+
+/// Drops all of these, and says what the first one that panics says.
+fn end_all(tasks: BTreeMap<u64, Arc<Task>>) -> Result<(), String> {
+    let end = |task: Arc<Task>| {
+        contained(|| {
+            task.end();
+            Ok(())
+        })
+    };
+    let ended: Vec<_> = tasks.into_values().map(end).collect();
+    ended.into_iter().collect()
 }
 
 /// The waker of the test's own future.

@@ -25,7 +25,7 @@ use self::retold::{retold, told};
 pub(super) use self::span::{NoSpan, Span};
 use super::Violation;
 use super::lies::{Liar, NAMES, SERVICE};
-use super::shorten::{cut, shortest};
+use super::shorten::{cut, is_same, shortest};
 use super::sights::{Sight, Sights};
 use crate::panics::contained;
 use crate::sim::announce::{Announcer, backend};
@@ -103,7 +103,7 @@ const SELDOM: u64 = 8;
 /// # Errors
 ///
 /// Says what did not hold in the shortest walk through it in which that is so, with the log of what the pool's
-/// machine was told, as long as there was a pool.
+/// machine was told, up to where a shadow sees something wrong in that.
 pub fn walk_driver(seed: u64) -> Result<Driven, Box<Violation>> {
     attempt(Span { seed, steps: STEPS }).map_err(|rule| {
         let (steps, rule) = shortest(STEPS, rule, |steps| attempt(Span { seed, steps }).err());
@@ -111,7 +111,8 @@ pub fn walk_driver(seed: u64) -> Result<Driven, Box<Violation>> {
         // It goes wrong again, or does so only where nobody remembers. What a shadow sees in what the machine was
         // told comes first.
         let (_, log) = told(span);
-        let (log, rule) = cut(log, rule);
+        let (log, seen) = cut(log, rule.clone());
+        let rule = if is_same(&seen, &rule) { seen } else { format!("{seen}\nin the walk: {rule}") };
         violation(span, rule, log)
     })
 }

@@ -190,10 +190,7 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
         let event = Event::AcquireFailed { slot, claim: seat, ticket, failure };
         state.handle(now, event, effects);
         let place = state.seat(seat);
-        let denied = matches!(place.sitting, Sitting::Denied(_));
-        let waiting = matches!(place.sitting, Sitting::Waiting);
-        let took_its_time = failure == Failure::TimedOut && !denied;
-        if self.never_waits(state) && (took_its_time || waiting) {
+        if matches!(place.sitting, Sitting::Waiting) && self.never_waits(state) {
             let (_, stale) = state.cancel(now, seat, effects);
             return (Found::Denied(state.refusal(Denial::AcquireFailed)), stale.or(Some(waker)));
         }

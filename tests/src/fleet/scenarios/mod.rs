@@ -224,9 +224,10 @@ mod tests {
         (size, least, RUNS.load(Ordering::Relaxed))
     }
 
-    /// Panics wherever there are 33 pools, and fails in smaller fleets.
+    /// Panics wherever there are 33 pools, otherwise where there are 25, and fails in smaller fleets.
     fn panics_when_large(size: Size) -> Report {
         assert!(size.pools < 33, "a machine panics");
+        assert!(size.pools < 25, "it does so otherwise");
         let lines = vec![Line::at_most(0.0, "never", f64::NAN)];
         Fleet::new(size, &policy()).report("panics_when_large", lines)
     }
@@ -243,7 +244,7 @@ mod tests {
         let (least, ended) = scenario.shrink(large, scenario.run(large));
         assert_eq!((least.pools, ended.expect_err("it panics").as_str()), (35, "panicked: a machine panics"));
         // One that fails otherwise is another one.
-        let small = size(32, 3, 2_400);
+        let small = size(24, 3, 2_400);
         let (least, ended) = scenario.shrink(small, scenario.run(small));
         assert_eq!(numbers(least), (LEAST.pools, 3, LEAST.span.as_secs()));
         assert!(!ended.expect("it does not panic").passes());

@@ -86,8 +86,9 @@ impl Shadow {
         let granted = self.known(slot).and_then(|model| model.granted);
         let longest = self.now.after(self.policy.set_config.health_check_timeout);
         let same = |granted: Granted| {
-            let bounded = granted.is_unbounded && ticket.deadline <= longest;
-            let deadline = if bounded { ticket.deadline } else { granted.ticket.deadline };
+            let bounds = granted.ticket.deadline..=longest;
+            let is_bound = granted.is_unbounded && bounds.contains(&ticket.deadline);
+            let deadline = if is_bound { ticket.deadline } else { granted.ticket.deadline };
             ticket == Ticket { deadline, ..granted.ticket }
         };
         ensure(granted.is_some_and(same), || {

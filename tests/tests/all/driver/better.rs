@@ -114,6 +114,12 @@ fn s27_an_on_acquire_that_always_fails_ends_the_claim_after_three_tries() {
     assert_eq!((error.kind, rig.millis() - before), (Denial::AcquireFailed, 5_000));
     let error = rig.world.run_until(rig.pool.try_claim()).expect_err("it hangs");
     assert_eq!((error.kind, rig.millis() - before), (Denial::AcquireFailed, 8_000));
+    // The second try has what the first one left.
+    rig.pass(60_000);
+    rig.script.once("a", Method::Acquire, Act::FAIL.after(2_000));
+    let before = rig.millis();
+    let error = rig.world.run_until(rig.pool.try_claim()).expect_err("it hangs after that");
+    assert_eq!((error.kind, rig.millis() - before), (Denial::AcquireFailed, 3_000));
     rig.end();
 }
 
