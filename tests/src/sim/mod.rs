@@ -34,7 +34,7 @@ pub use self::runtime::Sim;
 use self::net::Net;
 use self::runtime::{Inside, Task};
 use self::wire::Door;
-use crate::panics::contained;
+use crate::panics::each_contained;
 
 /// What the clock shows when a world begins.
 const BEGINNING: Timestamp = Timestamp::from_millis(1_000);
@@ -171,7 +171,7 @@ impl World {
             inner.ready.clear();
             std::mem::take(&mut inner.tasks)
         };
-        end_all(tasks).unwrap_or_else(|rule| panic!("{rule}"));
+        each_contained(tasks.into_values(), |task| task.end()).unwrap_or_else(|rule| panic!("{rule}"));
     }
 
     /// The task that was started last is dropped, as a runtime does that goes away.
@@ -288,23 +288,11 @@ impl Drop for World {
         CURRENT.set(None);
         // Tasks own the world they run in: a circle, unless it is broken here.
         let tasks = std::mem::take(&mut self.sim.lock().tasks);
-        let ended = end_all(tasks);
+        let ended = each_contained(tasks.into_values(), |task| task.end());
         if !std::thread::panicking() {
             ended.unwrap_or_else(|rule| panic!("{rule}"));
         }
     }
-}
-
-/// Drops all of these, and says what the first one that panics says.
-fn end_all(tasks: BTreeMap<u64, Arc<Task>>) -> Result<(), String> {
-    let end = |task: Arc<Task>| {
-        contained(|| {
-            task.end();
-            Ok(())
-        })
-    };
-    let ended: Vec<_> = tasks.into_values().map(end).collect();
-    ended.into_iter().collect()
 }
 
 /// The waker of the test's own future.

@@ -27,7 +27,7 @@ use super::Violation;
 use super::lies::{Liar, NAMES, SERVICE};
 use super::shorten::{cut, is_same, shortest};
 use super::sights::{Sight, Sights};
-use crate::panics::contained;
+use crate::panics::{contained, each_contained};
 use crate::sim::announce::{Announcer, backend};
 use crate::sim::hand::Hand;
 use crate::sim::script::{Act, Method, Script, SimPool, Then};
@@ -137,18 +137,9 @@ pub(super) fn walk_again(span: Span) -> Result<(), String> {
     retold(span).map(drop).map_err(|(rule, _)| rule)
 }
 
-/// Drops all of these. Where the driver is broken, more than one may panic.
+/// Drops all of these, the latest first. Where the driver is broken, more than one may panic.
 fn each_dropped<T>(all: &mut Vec<T>) -> Result<(), String> {
-    let mut first = Ok(());
-    while let Some(one) = all.pop() {
-        let dropped = contained(|| {
-            drop(one);
-            Ok(())
-        });
-        first = first.and(dropped);
-    }
-    *all = Vec::new();
-    first
+    each_contained(std::mem::take(all).into_iter().rev(), drop)
 }
 
 /// Everybody who has to do with the pool in a walk and is moved by hand.
