@@ -61,7 +61,10 @@ impl Alarm {
     /// Whether the machine's time is at most a tenth of a second old, and stays so.
     #[inline]
     pub(crate) fn keeps_time(&mut self) -> bool {
-        self.relied_on = true;
+        // What is only read here stays in the caches of all.
+        if !self.relied_on {
+            self.relied_on = true;
+        }
         !self.glance.is_never()
     }
 

@@ -117,11 +117,13 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
             return self.queue(cx.waker().clone());
         }
         let mut state = self.shared.lock();
-        let Some((link, number)) = state.hand_out(|| self.shared.runtime.now()) else {
+        let Some((mut link, number)) = state.hand_out(|| self.shared.runtime.now()) else {
             drop(state);
             return self.queue(cx.waker().clone());
         };
         drop(state);
+        // Its deadline counts from the first look at the clock, should `on_acquire` take its time.
+        link.held.ticket = Ticket { arrival: number, deadline: Timestamp::NEVER, failures: 0 };
         self.number = number;
         self.phase = Phase::Over;
         Found::Granted(link)

@@ -40,7 +40,7 @@ impl<K: Connector> State<K> {
                 let since = self.machine.latest();
                 let entry = self.entry(id);
                 (entry.online, entry.since) = (true, since);
-                let (record, has_unclaimed) = (Arc::clone(&entry.record), entry.unclaimed > 0);
+                let (record, has_unclaimed) = (Arc::clone(&entry.record), entry.has_unclaimed);
                 probes::slot_set_online(&self.name, &record.address, has_unclaimed);
                 self.report(effects, || Report::Online(record));
             }
@@ -86,23 +86,23 @@ impl<K: Connector> State<K> {
         let berth = self.berth(slot);
         let from = std::mem::replace(&mut berth.shown, to);
         let (backend, serial) = (berth.backend, berth.serial);
-        self.count_unclaimed(backend, from, to);
+        if probes::ENABLED && (from == Some(SlotKind::Unclaimed)) != (to == Some(SlotKind::Unclaimed)) {
+            self.show_unclaimed(backend);
+        }
         (backend, serial, from)
     }
 
-    /// Keeps count of a backend's idle connections, and shows when the first comes or the last goes.
+    /// Shows when the first of a backend's connections comes to rest or the last that did goes: as it is after
+    /// the event, like the counts.
     #[inline]
-    fn count_unclaimed(&mut self, backend: BackendId, from: Option<SlotKind>, to: Option<SlotKind>) {
-        let (before, after) = (from == Some(SlotKind::Unclaimed), to == Some(SlotKind::Unclaimed));
-        if before == after {
-            return;
-        }
+    fn show_unclaimed(&mut self, backend: BackendId) {
+        let has_unclaimed = self.machine.has_unclaimed(backend);
         let entry = self.entry(backend);
-        let had_unclaimed = entry.unclaimed > 0;
-        entry.unclaimed = if after { entry.unclaimed + 1 } else { entry.unclaimed - 1 };
-        let has_unclaimed = entry.unclaimed > 0;
-        if entry.online && had_unclaimed != has_unclaimed {
-            probes::slot_set_online(&self.name, self.address_of(backend), has_unclaimed);
+        if entry.has_unclaimed != has_unclaimed {
+            entry.has_unclaimed = has_unclaimed;
+            if entry.online {
+                probes::slot_set_online(&self.name, self.address_of(backend), has_unclaimed);
+            }
         }
     }
 
@@ -122,7 +122,7 @@ impl<K: Connector> State<K> {
             claims: 0,
             last_error: None,
             online: false,
-            unclaimed: 0,
+            has_unclaimed: false,
             relapses: 0,
             failures: 0,
             connect_failures: 0,

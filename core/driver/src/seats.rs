@@ -115,9 +115,16 @@ impl<K: Connector> Cells<K> {
 pub(crate) struct Roll {
     /// The first 64 seats, which are in use most.
     near: Word,
-    /// The others.
-    far: Vec<Word>,
-    /// Every seat in the words of `far` before this one is taken.
+    /// The others, out of the way.
+    far: Box<Far>,
+}
+
+const _: () = assert!(size_of::<Roll>() == 24, "the machine's first fields end with the line of the cache");
+
+#[derive(Default)]
+struct Far {
+    words: Vec<Word>,
+    /// Every seat in the words before this one is taken.
     first: usize,
 }
 
@@ -136,18 +143,19 @@ impl Roll {
         if self.near.taken != u64::MAX {
             return ClaimId(self.near.taken.trailing_ones());
         }
-        while self.far.get(self.first).is_some_and(|word| word.taken == u64::MAX) {
-            self.first += 1;
+        let far = &mut *self.far;
+        while far.words.get(far.first).is_some_and(|word| word.taken == u64::MAX) {
+            far.first += 1;
         }
-        let free = self.far.get(self.first).map_or(0, |word| word.taken.trailing_ones());
-        ClaimId((self.first as u32 + 1) * u64::BITS + free)
+        let free = far.words.get(far.first).map_or(0, |word| word.taken.trailing_ones());
+        ClaimId((far.first as u32 + 1) * u64::BITS + free)
     }
 
     /// Takes the seat that [`Roll::next`] named.
     pub(crate) fn take(&mut self, seat: ClaimId) {
         let index = (seat.0 / u64::BITS) as usize;
-        if index > self.far.len() {
-            self.far.push(Word::default());
+        if index > self.far.words.len() {
+            self.far.words.push(Word::default());
         }
         let (word, bit) = self.place(seat);
         word.taken |= bit;
@@ -158,8 +166,9 @@ impl Roll {
         let (word, bit) = self.place(seat);
         word.taken &= !bit;
         word.granted &= !bit;
-        let index = (seat.0 / u64::BITS) as usize;
-        self.first = self.first.min(index.saturating_sub(1));
+        if let Some(index) = ((seat.0 / u64::BITS) as usize).checked_sub(1) {
+            self.far.first = self.far.first.min(index);
+        }
     }
 
     /// A grant lies on the seat, to be fetched at any time.
@@ -176,7 +185,7 @@ impl Roll {
 
     /// The seats with a grant that may have been fetched.
     pub(crate) fn granted(&self) -> Vec<ClaimId> {
-        let words = (0..).zip([&self.near].into_iter().chain(&self.far));
+        let words = (0..).zip([&self.near].into_iter().chain(&self.far.words));
         let seats = words.filter(|(_, word)| word.granted != 0).flat_map(|(index, word): (u32, &Word)| {
             let set = (0..u64::BITS).filter(|bit| word.granted & (1 << bit) != 0);
             set.map(move |bit| ClaimId(index * u64::BITS + bit))
@@ -189,7 +198,7 @@ impl Roll {
         let bit = 1 << (seat.0 % u64::BITS);
         match (seat.0 / u64::BITS) as usize {
             0 => (&mut self.near, bit),
-            index => (&mut self.far[index - 1], bit),
+            index => (&mut self.far.words[index - 1], bit),
         }
     }
 }

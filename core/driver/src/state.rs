@@ -169,7 +169,8 @@ pub(crate) struct Entry {
     pub(crate) last_error: Option<SharedError>,
     /// As far as the notes went; the machine is ahead of them while they are read.
     pub(crate) online: bool,
-    pub(crate) unclaimed: u32,
+    /// One of its connections rests, as tracers were shown last.
+    pub(crate) has_unclaimed: bool,
     /// How often it began to fail.
     pub(crate) relapses: u64,
     /// Failures since it last recovered.

@@ -3,7 +3,7 @@
 //! Both ask the machine for its short way first, so that in the steady state no event is made, no action
 //! written, and little is touched under the lock.
 
-use qorb_core::pool::{ClaimId, SlotId, SlotKind, Ticket, Turn};
+use qorb_core::pool::{ClaimId, SlotId, SlotKind, Turn};
 use qorb_core::{Machine, Timestamp};
 
 use crate::connector::Connector;
@@ -29,10 +29,8 @@ impl<K: Connector> State<K> {
         probes::claim_start(&self.name, claim);
         let since = if is_sampled(claim) || !self.alarm.keeps_time() { clock() } else { latest };
         let berth = self.berth(slot);
-        let mut link = berth.lift();
+        let link = berth.lift();
         berth.goes(Away::at_once(claim, since));
-        // Its deadline counts from the first look at the clock, should `on_acquire` take its time.
-        link.held.ticket = Ticket { arrival: claim, deadline: Timestamp::NEVER, failures: 0 };
         self.show_grant(claim, slot, false);
         Some((link, claim))
     }

@@ -97,21 +97,22 @@ struct Patience {
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 #[repr(C)]
 pub struct PoolMachine {
-    // What every turn writes comes first, side by side, and then what it reads.
+    // What turns write comes first, in two lines of the cache where the machine begins behind 24 bytes: those
+    // that wait need one, those that do not need both. What is only read follows.
     now: Timestamp,
+    arrivals: u64,
     /// When the first of all timers rings, as of the last event.
     next_due: Timestamp,
-    arrivals: u64,
     queue: Queue,
-    rebalance_at: Timestamp,
     /// How much may happen before anything else has to follow, as of the last event that changed more.
     quiet: Quiet,
+    pick: Pick,
     /// Slots of backends in the set.
     wanted: Counts,
+    rebalance_at: Timestamp,
     slots: Slots,
     sets: Sets,
     slot_timers: Timers,
-    pick: Pick,
 
     policy: Policy,
     pace: Pace,

@@ -22,12 +22,13 @@ const STEPS: u32 = 31;
 /// however many backends there are.
 #[derive(PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+#[repr(C)]
 pub(crate) struct Pick {
-    /// Bit n is set while bucket n has entries.
-    filled: u64,
     /// Each bucket is a ring: its head is the link of its number, and the links of the backends follow. So an
     /// entry has neighbours always, and nobody asks whether it is the first or the last.
     links: Vec<Link>,
+    /// Bit n is set while bucket n has entries. Last, because the machine goes on with what turns write too.
+    filled: u64,
 }
 
 overwritable!(Pick { filled, links });

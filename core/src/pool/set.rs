@@ -82,10 +82,6 @@ pub(crate) struct SlotSet {
     pub(crate) counts: Counts,
     /// Its idle connections, the most recently used first.
     pub(crate) idle: List,
-    /// What the plan in force wants of it.
-    pub(crate) wish: Wish,
-    /// How its load counts for the pick, given that.
-    pub(crate) scale: Scale,
     /// How many claims more its turn lasts.
     pub(crate) run: u32,
     /// The pick's bucket it is in.
@@ -96,6 +92,10 @@ pub(crate) struct SlotSet {
     pub(crate) sound: bool,
     /// Wanted, and its idle connections may not be given, as the pick and the plan know.
     pub(crate) withholding: bool,
+    /// What the plan in force wants of it.
+    pub(crate) wish: Wish,
+    /// How its load counts for the pick, given that.
+    pub(crate) scale: Scale,
     pub(crate) health: Health,
     pub(crate) backend: Backend,
     /// Its place in the pool's rendezvous order within its tier: lower is served first.

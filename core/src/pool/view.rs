@@ -76,6 +76,13 @@ impl PoolMachine {
         self.slots.at(slot).dial
     }
 
+    /// Whether a connection of this backend rests, if there is such a backend.
+    #[must_use]
+    #[inline]
+    pub fn has_unclaimed(&self, backend: BackendId) -> bool {
+        self.sets.get(backend.0).is_some_and(|set| set.counts.of(SlotKind::Unclaimed) > 0)
+    }
+
     /// What this slot is doing; `None` where it does not exist.
     #[must_use]
     pub fn slot_kind(&self, slot: SlotId) -> Option<SlotKind> {
