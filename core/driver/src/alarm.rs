@@ -150,7 +150,7 @@ impl<K: Connector, R: Runtime> Life<K, R> {
     /// Tells the machine that time has passed, and sets the alarm anew.
     fn ring(&self) {
         let Some(shared) = self.0.upgrade() else { return };
-        let now = shared.runtime.now();
+        let now = shared.now();
         let mut effects = Effects::new();
         let mut state = shared.lock();
         let due = state.machine.deadline().is_some_and(|deadline| deadline <= now);

@@ -117,7 +117,7 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
             return self.queue(cx.waker().clone());
         }
         let mut state = self.shared.lock();
-        let Some((mut link, number)) = state.hand_out(|| self.shared.runtime.now()) else {
+        let Some((mut link, number)) = state.hand_out(|| self.shared.now()) else {
             drop(state);
             return self.queue(cx.waker().clone());
         };
@@ -131,7 +131,7 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
 
     /// Asks where there seems to be none, ready to wait.
     fn queue(&mut self, waker: Waker) -> Found<K> {
-        let now = self.shared.runtime.now();
+        let now = self.shared.now();
         self.since = Some(now);
         let mut effects = Effects::new();
         let mut state = self.shared.lock();
@@ -200,7 +200,7 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         }
         let mut waker = None;
         loop {
-            let now = self.shared.runtime.now();
+            let now = self.shared.now();
             let mut effects = Effects::new();
             let mut state = self.shared.lock();
             // A claimer that is here is not too late for what the machine has not taken back yet.
@@ -295,7 +295,7 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         match mem::replace(&mut self.phase, Phase::Over) {
             Phase::Fresh | Phase::Over => {}
             Phase::Seated(seat) => {
-                let now = self.shared.runtime.now();
+                let now = self.shared.now();
                 let mut effects = Effects::new();
                 let mut state = self.shared.lock();
                 state.catch_up(now, &mut effects);
@@ -308,7 +308,7 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
             }
             Phase::Acquiring { seat, slot, errand, .. } => {
                 abandon(&self.shared.runtime, errand);
-                let now = self.shared.runtime.now();
+                let now = self.shared.now();
                 let mut effects = Effects::new();
                 // Under one lock: a seat that is free while the machine still knows its claim would be
                 // given to another.
@@ -330,7 +330,7 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
 
     #[cold]
     fn denied(&mut self, refusal: Refusal) -> ClaimError {
-        let now = self.shared.runtime.now();
+        let now = self.shared.now();
         let waited = self.since.map_or(Duration::ZERO, |since| now.since(since));
         let Refusal { kind, waiting, source } = refusal;
         let error = ClaimError { kind, waited, waiting, source: self.error.take().or(source) };

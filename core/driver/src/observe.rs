@@ -1,5 +1,6 @@
 //! The one place where what the machine notes becomes probes, log events and counters.
 
+use std::mem;
 use std::sync::Arc;
 
 use qorb_core::pool::{BackendId, Failure, Note, SlotId, SlotKind};
@@ -7,7 +8,7 @@ use qorb_core::pool::{BackendId, Failure, Note, SlotId, SlotKind};
 use crate::connector::Connector;
 use crate::effects::Effects;
 use crate::link::Record;
-use crate::probes;
+use crate::probes::{self, Asked};
 use crate::report::Report;
 use crate::state::{Entry, State};
 
@@ -40,7 +41,7 @@ impl<K: Connector> State<K> {
                 let since = self.machine.latest();
                 let entry = self.entry(id);
                 (entry.online, entry.since) = (true, since);
-                let (record, has_unclaimed) = (Arc::clone(&entry.record), entry.has_unclaimed);
+                let (record, has_unclaimed) = (Arc::clone(&entry.record), self.machine.has_unclaimed(id));
                 probes::slot_set_online(&self.name, &record.address, has_unclaimed);
                 self.report(effects, || Report::Online(record));
             }
@@ -60,49 +61,49 @@ impl<K: Connector> State<K> {
 
     /// A grant, as probes show it: the backend is chosen, its slot taken, the connection handed over.
     #[inline]
-    pub(crate) fn show_grant(&mut self, claim: u64, slot: SlotId, queued: bool) {
-        let (backend, serial, from) = self.show_as(slot, Some(SlotKind::Claimed));
-        if probes::ENABLED {
-            let counts = || self.counts(backend);
-            let address = || self.address_of(backend);
-            probes::granted(&self.name, claim, serial, address, from, queued, counts);
+    pub(crate) fn show_grant(&mut self, slot: SlotId, claim: u64, asked: Asked) {
+        let to = Some(SlotKind::Claimed);
+        let from = mem::replace(&mut self.berth(slot).shown, to);
+        if probes::watched() {
+            self.show_watched(slot, from, to, Some((claim, asked)));
         }
     }
 
     /// A slot is in another state, as probes show it.
     #[inline]
     pub(crate) fn show_change(&mut self, slot: SlotId, to: Option<SlotKind>) {
-        let (backend, serial, from) = self.show_as(slot, to);
-        if probes::ENABLED {
-            let counts = || self.counts(backend);
-            let address = || self.address_of(backend);
-            probes::slot_state_change(&self.name, address, serial, from, to, counts);
+        let from = mem::replace(&mut self.berth(slot).shown, to);
+        if probes::watched() {
+            self.show_watched(slot, from, to, None);
         }
     }
 
-    /// Remembers how a slot is shown: its backend, its number for people, and how it was shown before.
-    #[inline]
-    fn show_as(&mut self, slot: SlotId, to: Option<SlotKind>) -> (BackendId, u64, Option<SlotKind>) {
+    /// The same where somebody watches. First whether the backend has idle connections, when that is another
+    /// than it was: as it is after the event, like the counts.
+    #[cold]
+    fn show_watched(
+        &mut self,
+        slot: SlotId,
+        from: Option<SlotKind>,
+        to: Option<SlotKind>,
+        grant: Option<(u64, Asked)>,
+    ) {
+        if let Some((claim, Asked::Just)) = grant {
+            probes::claim_start(&self.name, claim);
+        }
         let berth = self.berth(slot);
-        let from = std::mem::replace(&mut berth.shown, to);
         let (backend, serial) = (berth.backend, berth.serial);
-        if probes::ENABLED && (from == Some(SlotKind::Unclaimed)) != (to == Some(SlotKind::Unclaimed)) {
-            self.show_unclaimed(backend);
-        }
-        (backend, serial, from)
-    }
-
-    /// Shows when the first of a backend's connections comes to rest or the last that did goes: as it is after
-    /// the event, like the counts.
-    #[inline]
-    fn show_unclaimed(&mut self, backend: BackendId) {
         let has_unclaimed = self.machine.has_unclaimed(backend);
         let entry = self.entry(backend);
-        if entry.has_unclaimed != has_unclaimed {
-            entry.has_unclaimed = has_unclaimed;
-            if entry.online {
-                probes::slot_set_online(&self.name, self.address_of(backend), has_unclaimed);
-            }
+        if mem::replace(&mut entry.has_unclaimed, has_unclaimed) != has_unclaimed && entry.online {
+            probes::slot_set_online(&self.name, self.address_of(backend), has_unclaimed);
+        }
+        let counts = || self.counts(backend);
+        let address = self.address_of(backend);
+        if let Some((claim, asked)) = grant {
+            probes::granted(&self.name, claim, serial, address, from, asked, counts);
+        } else {
+            probes::slot_state_change(&self.name, address, serial, from, to, counts);
         }
     }
 

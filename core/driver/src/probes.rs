@@ -1,7 +1,7 @@
 //! USDT probes of the provider `qorb`: names, arguments and order are an interface.
 //!
 //! One function for each moment, out of line, so that a probe nobody watches costs a claim a few
-//! instructions and no code cache. Without the feature `probes` the same functions do nothing.
+//! instructions and no code cache. Those of every turn go by one flag, as of the last look. Without the feature `probes` the same functions do nothing.
 
 #![allow(unsafe_code, reason = "the macros of `usdt` expand to inline assembly")]
 #![cfg_attr(
@@ -9,12 +9,13 @@
     allow(unused_variables, dead_code, reason = "without the feature nobody looks at the arguments")
 )]
 
+#[cfg(feature = "probes")]
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use qorb_core::pool::{Failure, SlotKind};
 
 use crate::error::ProbeError;
-
-/// Whether there are probes at all.
-pub(crate) const ENABLED: bool = cfg!(feature = "probes");
 
 #[cfg(feature = "probes")]
 #[usdt::provider(provider = "qorb")]
@@ -71,15 +72,75 @@ pub(crate) fn register() -> Result<(), ProbeError> {
     }
 }
 
+/// Some probe of those that a turn fires was enabled when somebody looked last.
+static WATCHED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the probes of a turn are to be fired. To ask every one of them in every turn costs a twentieth of a
+/// claim; so a tracer that comes to a busy pool sees it from one of its next turns on.
+#[inline(always)]
+pub(crate) fn watched() -> bool {
+    cfg!(feature = "probes") && WATCHED.load(Ordering::Relaxed)
+}
+
+/// Looks which probes of a turn are enabled.
+#[inline]
+pub(crate) fn look() {
+    let enabled = is_any_enabled();
+    if watched() != enabled {
+        WATCHED.store(enabled, Ordering::Relaxed);
+    }
+}
+
+#[allow(clippy::diverging_sub_expression, unreachable_code, unused_variables, reason = "see `arguments`")]
+fn is_any_enabled() -> bool {
+    #[cfg(feature = "probes")]
+    {
+        qorb::claim__start!(arguments::<(&str, u64)>(return true));
+        qorb::claim__done!(arguments::<(&str, u64, u64)>(return true));
+        qorb::pool__claim__start!(arguments::<(&str, u64)>(return true));
+        qorb::pool__claim__done!(arguments::<(&str, u64, u64)>(return true));
+        qorb::slot__set__claim__start!(arguments::<(&str, u64, &str)>(return true));
+        qorb::slot__set__claim__done!(arguments::<(&str, u64, u64)>(return true));
+        qorb::slot__set__online!(arguments::<(&str, &str, u8)>(return true));
+        qorb::slot__state__change!(arguments::<(&str, &str, u64, &str, &str, &str)>(return true));
+        qorb::handle__claimed!(arguments::<(&str, u64, u64, &str)>(return true));
+        qorb::handle__returned!(arguments::<(&str, u64)>(return true));
+        qorb::recycle__start!(arguments::<(&str, u64, &str)>(return true));
+        qorb::recycle__done!(arguments::<(&str, u64)>(return true));
+        qorb::recycle__failed!(arguments::<(&str, u64, &str)>(return true));
+    }
+    false
+}
+
+/// Out of the way of those whom nobody watches.
+#[cold]
+#[inline(never)]
+fn show(fire: impl FnOnce()) {
+    fire();
+}
+
+/// In place of a probe's arguments, which it asks for when it is enabled: whoever only wants to know that has
+/// left by then.
+#[cfg(feature = "probes")]
+fn arguments<T>(left: Infallible) -> fn() -> T {
+    match left {}
+}
+
 #[inline(always)]
 pub(crate) fn claim_start(pool: &str, claim: u64) {
-    fire!(claim__start, pool, claim);
-    fire!(pool__claim__start, pool, claim);
+    if watched() {
+        show(move || {
+            fire!(claim__start, pool, claim);
+            fire!(pool__claim__start, pool, claim);
+        });
+    }
 }
 
 #[inline(always)]
 pub(crate) fn claim_done(pool: &str, claim: u64, slot: u64) {
-    fire!(claim__done, pool, claim, slot);
+    if watched() {
+        show(move || fire!(claim__done, pool, claim, slot));
+    }
 }
 
 #[inline(never)]
@@ -104,23 +165,33 @@ pub(crate) fn claim_cancelled(pool: &str, claim: u64) {
     fire!(claim__cancelled, pool, claim);
 }
 
+/// When a claim that is granted began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Asked {
+    /// Just now, and nobody was shown that.
+    Just,
+    /// Before.
+    Before,
+    /// Before, and it was shown that it has to wait.
+    InVain,
+}
+
 /// A grant with everything that belongs to it, in order.
-#[inline(always)]
-pub(crate) fn granted<'a, A: Fn() -> &'a str, F: Fn() -> String>(
+pub(crate) fn granted(
     pool: &str,
     claim: u64,
     slot: u64,
-    address: A,
+    address: &str,
     from: Option<SlotKind>,
-    queued: bool,
-    counts: F,
+    asked: Asked,
+    counts: impl Fn() -> String,
 ) {
-    if queued {
+    if asked == Asked::InVain {
         fire!(pool__claim__start, pool, claim);
     }
-    fire!(slot__set__claim__start, pool, claim, address());
-    slot_state_change(pool, &address, slot, from, Some(SlotKind::Claimed), counts);
-    fire!(handle__claimed, pool, claim, slot, address());
+    fire!(slot__set__claim__start, pool, claim, address);
+    slot_state_change(pool, address, slot, from, Some(SlotKind::Claimed), counts);
+    fire!(handle__claimed, pool, claim, slot, address);
     fire!(slot__set__claim__done, pool, claim, slot);
     fire!(pool__claim__done, pool, claim, slot);
 }
@@ -141,24 +212,25 @@ pub(crate) fn slot_set_offline(pool: &str, address: &str) {
     fire!(slot__set__offline, pool, address);
 }
 
-#[inline(always)]
-pub(crate) fn slot_state_change<'a, A: Fn() -> &'a str, F: Fn() -> String>(
+pub(crate) fn slot_state_change(
     pool: &str,
-    address: A,
+    address: &str,
     slot: u64,
     from: Option<SlotKind>,
     to: Option<SlotKind>,
-    counts: F,
+    counts: impl Fn() -> String,
 ) {
     // Several states of ours may be one of the tracer's.
     if shown_as(from) != shown_as(to) {
-        fire!(slot__state__change, pool, address(), slot, state_name(from), state_name(to), counts());
+        fire!(slot__state__change, pool, address, slot, state_name(from), state_name(to), counts());
     }
 }
 
 #[inline(always)]
 pub(crate) fn handle_returned(pool: &str, slot: u64) {
-    fire!(handle__returned, pool, slot);
+    if watched() {
+        show(move || fire!(handle__returned, pool, slot));
+    }
 }
 
 #[inline(never)]
@@ -189,14 +261,18 @@ pub(crate) fn health_check_ended(pool: &str, slot: u64, result: Result<(), Failu
 
 #[inline(always)]
 pub(crate) fn recycle_start(pool: &str, slot: u64, address: &str) {
-    fire!(recycle__start, pool, slot, address);
+    if watched() {
+        show(move || fire!(recycle__start, pool, slot, address));
+    }
 }
 
 #[inline(always)]
 pub(crate) fn recycle_ended(pool: &str, slot: u64, result: Result<(), Failure>) {
-    match result {
-        Ok(()) => fire!(recycle__done, pool, slot),
-        Err(failure) => fire!(recycle__failed, pool, slot, failure_name(failure)),
+    if watched() {
+        show(move || match result {
+            Ok(()) => fire!(recycle__done, pool, slot),
+            Err(failure) => fire!(recycle__failed, pool, slot, failure_name(failure)),
+        });
     }
 }
 

@@ -10,8 +10,8 @@ use std::task::{Context, Waker};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use qorb_core::Backend;
 use qorb_core::pool::{Event, Failure, PoolMachine, Return, SlotId};
+use qorb_core::{Backend, Timestamp};
 
 use crate::connector::Connector;
 use crate::effects::{Cancel, Effects, Place};
@@ -103,27 +103,34 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
         lock.lock()
     }
 
+    /// What time it is. Whoever looks at the clock looks for tracers too.
+    #[inline]
+    pub(crate) fn now(&self) -> Timestamp {
+        probes::look();
+        self.runtime.now()
+    }
+
     pub(crate) fn is_locked(&self) -> bool {
         self.state.0.is_locked()
     }
 
     /// What the pool is doing: a copy under the lock, made readable outside it.
     pub(crate) fn stats(&self) -> Stats {
-        let now = self.runtime.now();
+        let now = self.now();
         let copied = self.lock().copy(now);
         copied.into_stats(self.resolving.stats(now))
     }
 
     /// Why it is doing that: likewise.
     pub(crate) fn explain(&self) -> Explanation {
-        let now = self.runtime.now();
+        let now = self.now();
         let case = self.lock().case(now);
         case.explain()
     }
 
     /// Tells the machine of one event that nobody waits for the answer of.
     pub(crate) fn tell(self: &Arc<Self>, event: Event) {
-        let now = self.runtime.now();
+        let now = self.now();
         let mut effects = Effects::new();
         self.lock().handle(now, event, &mut effects);
         self.carry_out(effects);
@@ -136,7 +143,7 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
 
     /// Ends the pool; a second time is nothing.
     pub(crate) fn shut_down(self: &Arc<Self>) {
-        let now = self.runtime.now();
+        let now = self.now();
         let mut effects = Effects::new();
         let mut state = self.lock();
         if !mem::replace(&mut state.ending, true) {
@@ -153,7 +160,7 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
     /// An operation ended: its connection, if it left one, is back on the shelf before the machine
     /// hears of it.
     pub(crate) fn finish(self: &Arc<Self>, slot: SlotId, kind: Kind, end: End<K>) {
-        let now = self.runtime.now();
+        let now = self.now();
         let mut effects = Effects::new();
         let mut state = self.lock();
         state.end_operation(slot, end.link);
@@ -188,17 +195,18 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
     pub(crate) fn take_back(self: &Arc<Self>, link: Link<K>) {
         // Where somebody waits, or how long it was held is measured, the time has to be right.
         let exact = self.crowded.load(Ordering::Relaxed) || is_sampled(link.held.ticket.arrival);
-        let now = exact.then(|| self.runtime.now());
+        let now = exact.then(|| self.now());
         let mut effects = Effects::new();
         let mut state = self.lock();
-        let now = now.unwrap_or_else(|| {
-            if state.machine.waiting() == 0 && state.alarm.keeps_time() {
-                return state.machine.latest();
-            }
-            let now = self.runtime.now();
+        let now = if let Some(now) = now {
+            now
+        } else if state.machine.waiting() == 0 && state.alarm.keeps_time() {
+            state.machine.latest()
+        } else {
+            let now = self.now();
             state.alarm.keep_time(now, &mut effects);
             now
-        });
+        };
         if let Err(link) = state.take_back(now, link, &mut effects) {
             let slot = link.held.slot;
             state.put_back(now, slot, Place::Resting(link));
@@ -212,7 +220,7 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
 
     /// A claimer gives a connection back, in `place`.
     pub(crate) fn give_back(self: &Arc<Self>, slot: SlotId, place: Place<K>, what: Return) {
-        let now = self.runtime.now();
+        let now = self.now();
         let mut effects = Effects::new();
         let mut state = self.lock();
         state.put_back(now, slot, place);
@@ -228,7 +236,7 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
         link: Option<Link<K>>,
         error: SharedError,
     ) {
-        let now = self.runtime.now();
+        let now = self.now();
         let mut effects = Effects::new();
         let mut state = self.lock();
         state.blame(slot, &error, &mut effects);
@@ -283,7 +291,7 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
             for (_, place) in rare.closings {
                 contain(|| self.runtime.enter(|| drop(place)));
             }
-            let now = self.runtime.now();
+            let now = self.now();
             let mut state = self.lock();
             for slot in closed {
                 state.handle(now, Event::Closed(slot), &mut effects);

@@ -15,7 +15,7 @@ use crate::label::Labels;
 use crate::link::{Chore, Link, Record};
 use crate::onlookers::Onlookers;
 use crate::operation::Kind;
-use crate::probes;
+use crate::probes::{self, Asked};
 use crate::seats::{Cells, Refusal, Roll, Seat};
 use crate::stats::Tally;
 use crate::told::Told;
@@ -271,7 +271,7 @@ impl<K: Connector> State<K> {
                 let mut link = self.berth(slot).lift();
                 link.held.ticket = ticket;
                 if let Some((_, number)) = mine.filter(|(id, _)| *id == claim) {
-                    self.show_grant(number, slot, false);
+                    self.show_grant(slot, number, Asked::Before);
                     *answer = Some(Answer::Granted(link));
                 } else {
                     self.seat_grant(claim, link, effects);

@@ -9,7 +9,7 @@ use qorb_core::{Machine, Timestamp};
 use crate::connector::Connector;
 use crate::effects::{Effects, Place};
 use crate::link::Link;
-use crate::probes;
+use crate::probes::{self, Asked};
 use crate::seats::Sitting;
 use crate::state::{Away, State, is_sampled};
 
@@ -26,12 +26,11 @@ impl<K: Connector> State<K> {
     pub(crate) fn hand_out(&mut self, clock: impl FnOnce() -> Timestamp) -> Option<(Link<K>, u64)> {
         let latest = self.machine.latest();
         let (slot, claim) = self.machine.claim_at_once(latest)?;
-        probes::claim_start(&self.name, claim);
         let since = if is_sampled(claim) || !self.alarm.keeps_time() { clock() } else { latest };
         let berth = self.berth(slot);
         let link = berth.lift();
         berth.goes(Away::at_once(claim, since));
-        self.show_grant(claim, slot, false);
+        self.show_grant(slot, claim, Asked::Just);
         Some((link, claim))
     }
 
@@ -73,7 +72,7 @@ impl<K: Connector> State<K> {
         let waker = seat.waker.take();
         self.cells.lay(claim, link);
         self.roll.grant(claim);
-        self.show_grant(number, slot, true);
+        self.show_grant(slot, number, Asked::InVain);
         let berth = self.berth(slot);
         berth.place = Place::Seated(claim);
         berth.goes(Away::after_waiting(number, now, asked));

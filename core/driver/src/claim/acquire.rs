@@ -54,7 +54,7 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
     /// `on_acquire` is pending: the claim takes a seat, where it learns when to give that up.
     fn suspend(&mut self, slot: SlotId, mut ticket: Ticket, errand: Errand<K>, cx: &Context<'_>) {
         let waker = cx.waker().clone();
-        let now = self.shared.runtime.now();
+        let now = self.shared.now();
         let mut effects = Effects::new();
         let mut state = self.shared.lock();
         ticket.deadline = self.deadline_kept(&state, now, ticket);
@@ -115,7 +115,7 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
     /// A pending `on_acquire` ended. What was decided about the claim meanwhile comes first.
     fn conclude(&mut self, seat: ClaimId, end: End<K>, cx: &Context<'_>) -> Found<K> {
         let waker = cx.waker().clone();
-        let now = self.shared.runtime.now();
+        let now = self.shared.now();
         let mut effects = Effects::new();
         let mut state = self.shared.lock();
         state.catch_up(now, &mut effects);
@@ -155,7 +155,7 @@ impl<K: Connector, R: Runtime> Claim<'_, K, R> {
     /// `on_acquire` failed when it was polled first.
     fn reject(&mut self, end: End<K>, cx: &Context<'_>) -> Found<K> {
         let waker = cx.waker().clone();
-        let now = self.shared.runtime.now();
+        let now = self.shared.now();
         let mut effects = Effects::new();
         let mut state = self.shared.lock();
         state.catch_up_with(end.slot);
