@@ -76,13 +76,14 @@ pub(crate) fn register() -> Result<(), ProbeError> {
 static WATCHED: AtomicBool = AtomicBool::new(false);
 
 /// Whether the probes of a turn are to be fired. To ask every one of them in every turn costs a twentieth of a
-/// claim; so a tracer that comes to a busy pool sees it from one of its next turns on.
+/// claim; so a tracer that comes sees a pool from its next [`look`] on.
 #[inline(always)]
 pub(crate) fn watched() -> bool {
     cfg!(feature = "probes") && WATCHED.load(Ordering::Relaxed)
 }
 
-/// Looks which probes of a turn are enabled.
+/// Looks whether any probe of a turn is enabled. With every look at the clock, that is in one of some twenty
+/// claims of a busy pool, whose alarm looks ten times a second too, and in each of another's.
 #[inline]
 pub(crate) fn look() {
     let enabled = is_any_enabled();
