@@ -38,17 +38,17 @@ impl<K: Connector> State<K> {
                 self.report(effects, || Report::Removed(record));
             }
             Note::Online(id) => {
-                let since = self.machine.latest();
+                let (since, has_unclaimed) = (self.machine.latest(), self.machine.has_unclaimed(id));
                 let entry = self.entry(id);
-                (entry.online, entry.since) = (true, since);
-                let (record, has_unclaimed) = (Arc::clone(&entry.record), self.machine.has_unclaimed(id));
+                (entry.online, entry.since, entry.has_unclaimed) = (true, since, has_unclaimed);
+                let record = Arc::clone(&entry.record);
                 probes::slot_set_online(&self.name, &record.address, has_unclaimed);
                 self.report(effects, || Report::Online(record));
             }
             Note::Offline(id) => {
                 let since = self.machine.latest();
                 let entry = self.entry(id);
-                (entry.online, entry.since) = (false, since);
+                (entry.online, entry.since, entry.has_unclaimed) = (false, since, false);
                 let record = Arc::clone(&entry.record);
                 probes::slot_set_offline(&self.name, &record.address);
                 self.report(effects, || Report::Offline(record));
@@ -78,8 +78,8 @@ impl<K: Connector> State<K> {
         }
     }
 
-    /// The same where somebody watches. First whether the backend has idle connections, when that is another
-    /// than it was: as it is after the event, like the counts.
+    /// The same where somebody watches. Before it, that the backend has its first idle connection or has lost its
+    /// last: as it is after the event, like the counts.
     #[cold]
     fn show_watched(
         &mut self,
@@ -89,7 +89,7 @@ impl<K: Connector> State<K> {
         grant: Option<(u64, Asked)>,
     ) {
         if let Some((claim, Asked::Just)) = grant {
-            probes::claim_start(&self.name, claim);
+            probes::show_claim_start(&self.name, claim);
         }
         let berth = self.berth(slot);
         let (backend, serial) = (berth.backend, berth.serial);
@@ -98,7 +98,7 @@ impl<K: Connector> State<K> {
         if mem::replace(&mut entry.has_unclaimed, has_unclaimed) != has_unclaimed && entry.online {
             probes::slot_set_online(&self.name, self.address_of(backend), has_unclaimed);
         }
-        let counts = || self.counts(backend);
+        let counts = &|| self.counts(backend);
         let address = self.address_of(backend);
         if let Some((claim, asked)) = grant {
             probes::granted(&self.name, claim, serial, address, from, asked, counts);

@@ -137,7 +137,7 @@ impl<K: Connector, R: Runtime> Drop for Watch<K, R> {
 
 async fn connect<K: Connector, R: Runtime>(mut watch: Watch<K, R>, record: Arc<Record>, serial: u64) {
     let connector = Arc::clone(&watch.shared.connector);
-    let began = watch.shared.runtime.now();
+    let began = watch.shared.now();
     let outcome = watch.run(caught(async { connector.connect(&record.backend).await })).await;
     watch.answer(match outcome.map(settle) {
         Some(Ok(connection)) => {

@@ -1,7 +1,7 @@
 //! USDT probes of the provider `qorb`: names, arguments and order are an interface.
 //!
-//! One function for each moment, out of line, so that a probe nobody watches costs a claim a few
-//! instructions and no code cache. Those of every turn go by one flag, as of the last look. Without the feature `probes` the same functions do nothing.
+//! One function for each moment, out of line, so that a probe nobody watches costs a few instructions and no
+//! code cache. Those of every turn go by one flag, as of the last look. Without the feature `probes` the same functions do nothing.
 
 #![allow(unsafe_code, reason = "the macros of `usdt` expand to inline assembly")]
 #![cfg_attr(
@@ -76,14 +76,14 @@ pub(crate) fn register() -> Result<(), ProbeError> {
 static WATCHED: AtomicBool = AtomicBool::new(false);
 
 /// Whether the probes of a turn are to be fired. To ask every one of them in every turn costs a twentieth of a
-/// claim; so a tracer that comes sees a pool from its next [`look`] on.
+/// claim; so a tracer that comes sees the pools from the next [`look`] of any of them on.
 #[inline(always)]
 pub(crate) fn watched() -> bool {
     cfg!(feature = "probes") && WATCHED.load(Ordering::Relaxed)
 }
 
-/// Looks whether any probe of a turn is enabled. With every look at the clock, that is in one of some twenty
-/// claims of a busy pool, whose alarm looks ten times a second too, and in each of another's.
+/// Looks whether any probe of a turn is enabled. A pool does so whenever it looks at the clock: a busy one with
+/// one claim in 16 and ten times a second besides, another with every claim.
 #[inline]
 pub(crate) fn look() {
     let enabled = is_any_enabled();
@@ -113,13 +113,6 @@ fn is_any_enabled() -> bool {
     false
 }
 
-/// Out of the way of those whom nobody watches.
-#[cold]
-#[inline(never)]
-fn show(fire: impl FnOnce()) {
-    fire();
-}
-
 /// In place of a probe's arguments, which it asks for when it is enabled: whoever only wants to know that has
 /// left by then.
 #[cfg(feature = "probes")]
@@ -130,18 +123,30 @@ fn arguments<T>(left: Infallible) -> fn() -> T {
 #[inline(always)]
 pub(crate) fn claim_start(pool: &str, claim: u64) {
     if watched() {
-        show(move || {
-            fire!(claim__start, pool, claim);
-            fire!(pool__claim__start, pool, claim);
-        });
+        show_claim_start(pool, claim);
     }
+}
+
+// Those that follow are not inlined and of no type parameter: `is_any_enabled` refers to what only a place that
+// fires brings into the program, and that place may not depend on what a program does with its pool.
+#[cold]
+#[inline(never)]
+pub(crate) fn show_claim_start(pool: &str, claim: u64) {
+    fire!(claim__start, pool, claim);
+    fire!(pool__claim__start, pool, claim);
 }
 
 #[inline(always)]
 pub(crate) fn claim_done(pool: &str, claim: u64, slot: u64) {
     if watched() {
-        show(move || fire!(claim__done, pool, claim, slot));
+        show_claim_done(pool, claim, slot);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn show_claim_done(pool: &str, claim: u64, slot: u64) {
+    fire!(claim__done, pool, claim, slot);
 }
 
 #[inline(never)]
@@ -178,6 +183,7 @@ pub(crate) enum Asked {
 }
 
 /// A grant with everything that belongs to it, in order.
+#[inline(never)]
 pub(crate) fn granted(
     pool: &str,
     claim: u64,
@@ -185,7 +191,7 @@ pub(crate) fn granted(
     address: &str,
     from: Option<SlotKind>,
     asked: Asked,
-    counts: impl Fn() -> String,
+    counts: &dyn Fn() -> String,
 ) {
     if asked == Asked::InVain {
         fire!(pool__claim__start, pool, claim);
@@ -213,13 +219,14 @@ pub(crate) fn slot_set_offline(pool: &str, address: &str) {
     fire!(slot__set__offline, pool, address);
 }
 
+#[inline(never)]
 pub(crate) fn slot_state_change(
     pool: &str,
     address: &str,
     slot: u64,
     from: Option<SlotKind>,
     to: Option<SlotKind>,
-    counts: impl Fn() -> String,
+    counts: &dyn Fn() -> String,
 ) {
     // Several states of ours may be one of the tracer's.
     if shown_as(from) != shown_as(to) {
@@ -230,8 +237,14 @@ pub(crate) fn slot_state_change(
 #[inline(always)]
 pub(crate) fn handle_returned(pool: &str, slot: u64) {
     if watched() {
-        show(move || fire!(handle__returned, pool, slot));
+        show_handle_returned(pool, slot);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn show_handle_returned(pool: &str, slot: u64) {
+    fire!(handle__returned, pool, slot);
 }
 
 #[inline(never)]
@@ -263,17 +276,29 @@ pub(crate) fn health_check_ended(pool: &str, slot: u64, result: Result<(), Failu
 #[inline(always)]
 pub(crate) fn recycle_start(pool: &str, slot: u64, address: &str) {
     if watched() {
-        show(move || fire!(recycle__start, pool, slot, address));
+        show_recycle_start(pool, slot, address);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn show_recycle_start(pool: &str, slot: u64, address: &str) {
+    fire!(recycle__start, pool, slot, address);
 }
 
 #[inline(always)]
 pub(crate) fn recycle_ended(pool: &str, slot: u64, result: Result<(), Failure>) {
     if watched() {
-        show(move || match result {
-            Ok(()) => fire!(recycle__done, pool, slot),
-            Err(failure) => fire!(recycle__failed, pool, slot, failure_name(failure)),
-        });
+        show_recycle_ended(pool, slot, result);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn show_recycle_ended(pool: &str, slot: u64, result: Result<(), Failure>) {
+    match result {
+        Ok(()) => fire!(recycle__done, pool, slot),
+        Err(failure) => fire!(recycle__failed, pool, slot, failure_name(failure)),
     }
 }
 
