@@ -1,6 +1,6 @@
 //! The keys: one table, which the program obeys and the help prints.
 
-use ratatui::crossterm::event::KeyCode;
+use crossterm::event::KeyCode;
 
 /// What a key asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,11 +4,11 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 
 use clap::Parser;
+use crossterm::style::force_color_output;
 use qtop::arguments::Arguments;
 use qtop::monitor::{self, Patience};
 use qtop::plain::{self, Form};
 use qtop::view::look::Look;
-use ratatui::crossterm::style::force_color_output;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

@@ -1,6 +1,6 @@
 //! What keys do to the model.
 
-use ratatui::crossterm::event::KeyCode;
+use crossterm::event::KeyCode;
 
 use super::Model;
 use crate::keys::{self, Order};

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crossterm::style::Stylize;
 use ratatui::backend::IntoCrossterm;
-use ratatui::crossterm::style::Stylize;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Span;
 

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use crossterm::event::KeyCode;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
-use ratatui::crossterm::event::KeyCode;
 use ratatui::style::Color;
 
 use super::*;

@@ -2,10 +2,11 @@
 //!
 //! `.ci/run` installs tmux, builds the programs and runs this.
 //!
-//! - `terminal`: a terminal, keys and what is on it; `monitor`: qtop on it; `workload`: the workload; `panics`: a
-//!   program that panics.
+//! - `terminal`: a terminal, keys and what is on it; `pty`: one without tmux; `monitor`: qtop; `workload`: the
+//!   workload; `panics`: a program that panics.
 
 mod monitor;
 mod panics;
+mod pty;
 mod terminal;
 mod workload;

@@ -1,0 +1,106 @@
+//! A bare pseudoterminal: keys and sizes reach its program at the moment they are sent. Needs Linux, for its
+//! processors' times.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+use std::{ffi, fs, thread};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+/// Longer than anything here takes, even where a test shares its processor with many.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A pseudoterminal on which a program runs. That is killed when this is dropped.
+pub(crate) struct Pseudoterminal {
+    side: File,
+    output: Receiver<Vec<u8>>,
+    child: Child,
+}
+
+impl Pseudoterminal {
+    /// Runs a program, as a shell is told to.
+    pub(crate) fn run(program: &str) -> Self {
+        let side = File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("there is one"));
+        grantpt(&side).expect("it is ours");
+        unlockpt(&side).expect("it is ours");
+        let name = ptsname(&side, Vec::new()).expect("it has a name");
+        let path = Path::new(ffi::OsStr::from_bytes(name.as_bytes()));
+        let open = || File::options().read(true).write(true).open(path).expect("it can be used");
+        // The program has it as the terminal that its keys and signals come from.
+        let child = Command::new("setsid")
+            .args(["--ctty", "--wait", "sh", "-c", &format!("exec {program}")])
+            .stdin(open())
+            .stdout(open())
+            .stderr(open())
+            .spawn()
+            .expect("there is a setsid");
+        let (tell, output) = channel();
+        let mut reads = side.try_clone().expect("it can be read");
+        thread::spawn(move || {
+            let mut part = [0; 4096];
+            while let Ok(length) = reads.read(&mut part)
+                && tell.send(part[..length].to_vec()).is_ok()
+            {}
+        });
+        Self { side, output, child }
+    }
+
+    /// Lets one thread of the program run only when a busy process, which is returned, leaves it a processor.
+    pub(crate) fn starve(&self, thread: &str) -> Child {
+        let threads = format!("/proc/{}/task", self.child.id());
+        let is_it =
+            |path: &Path| fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == thread);
+        let mut paths = fs::read_dir(threads).expect("it runs").map(|entry| entry.expect("it runs").path());
+        let path = paths.find(|path| is_it(path)).expect("it has such a thread");
+        let id = path.file_name().and_then(ffi::OsStr::to_str).expect("it is named by its number");
+        let status = fs::read_to_string(path.join("status")).expect("it runs");
+        let line = status.lines().find(|line| line.starts_with("Cpus_allowed_list:")).expect("it is known");
+        let processor = line.rsplit(|other: char| !other.is_ascii_digit()).next().expect("there is one");
+        let run = |program: &str, arguments: &[&str]| {
+            let status = Command::new(program).args(arguments).stdout(Stdio::null()).status();
+            assert!(status.expect("it is a part of Linux").success(), "{program} {arguments:?}");
+        };
+        run("taskset", &["--cpu-list", "--pid", processor, id]);
+        run("chrt", &["--idle", "--pid", "0", id]);
+        let busy = ["--cpu-list", processor, "sh", "-c", "while :; do :; done"];
+        Command::new("taskset").args(busy).spawn().expect("it has just run")
+    }
+
+    /// Gives it another size and presses a key a moment later.
+    pub(crate) fn resize_and_press(&mut self, columns: u16, key: &[u8], moment: Duration) {
+        self.resize(columns);
+        thread::sleep(moment);
+        self.side.write_all(key).expect("it takes keys");
+    }
+
+    /// Gives it another size.
+    pub(crate) fn resize(&self, columns: u16) {
+        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&self.side, size).expect("it has a size");
+    }
+
+    /// Waits until something has been written on it since the last call.
+    pub(crate) fn until(&self, what: &str) {
+        let end = Instant::now() + PATIENCE;
+        let mut written = String::new();
+        while !written.contains(what) {
+            let left = end.saturating_duration_since(Instant::now());
+            let part = self.output.recv_timeout(left).unwrap_or_else(|_| panic!("it never shows {what}"));
+            written.push_str(&String::from_utf8_lossy(&part));
+        }
+    }
+}
+
+impl Drop for Pseudoterminal {
+    fn drop(&mut self) {
+        // Its terminal goes with it, which ends the program.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
