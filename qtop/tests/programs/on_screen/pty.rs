@@ -10,17 +10,20 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use std::{ffi, fs, thread};
 
+use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 /// Longer than anything here takes, even where a test shares its processor with many.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A pseudoterminal on which a program runs. That is killed when this is dropped.
+/// A pseudoterminal on which a program runs. That ends when this is dropped.
 pub(crate) struct Pseudoterminal {
     side: File,
     output: Receiver<Vec<u8>>,
     child: Child,
+    /// What keeps a processor busy.
+    busy: Option<Child>,
 }
 
 impl Pseudoterminal {
@@ -48,11 +51,11 @@ impl Pseudoterminal {
                 && tell.send(part[..length].to_vec()).is_ok()
             {}
         });
-        Self { side, output, child }
+        Self { side, output, child, busy: None }
     }
 
-    /// Lets one thread of the program run only when a busy process, which is returned, leaves it a processor.
-    pub(crate) fn starve(&self, thread: &str) -> Child {
+    /// Lets one thread of the program run only when a busy process leaves it a processor.
+    pub(crate) fn starve(&mut self, thread: &str) {
         let threads = format!("/proc/{}/task", self.child.id());
         let is_it =
             |path: &Path| fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == thread);
@@ -69,20 +72,31 @@ impl Pseudoterminal {
         run("taskset", &["--cpu-list", "--pid", processor, id]);
         run("chrt", &["--idle", "--pid", "0", id]);
         let busy = ["--cpu-list", processor, "sh", "-c", "while :; do :; done"];
-        Command::new("taskset").args(busy).spawn().expect("it has just run")
+        self.busy = Some(Command::new("taskset").args(busy).spawn().expect("it has just run"));
     }
 
-    /// Gives it another size and presses a key a moment later.
-    pub(crate) fn resize_and_press(&mut self, columns: u16, key: &[u8], moment: Duration) {
+    /// Gives it another size and presses a key as soon as the program was told.
+    pub(crate) fn resize_and_press(&mut self, columns: u16, key: &[u8]) {
         self.resize(columns);
-        thread::sleep(moment);
+        let end = Instant::now() + PATIENCE;
+        while self.has_a_size_to_hear_of() {
+            assert!(Instant::now() < end, "it takes no signals");
+        }
         self.side.write_all(key).expect("it takes keys");
     }
 
     /// Gives it another size.
     pub(crate) fn resize(&self, columns: u16) {
-        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize { ws_row: 200, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&self.side, size).expect("it has a size");
+    }
+
+    /// Whether the signal that it has another size still waits for one of its threads.
+    fn has_a_size_to_hear_of(&self) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:")).expect("it is told");
+        let pending = u64::from_str_radix(pending.trim(), 16).expect("it is a number");
+        pending >> (Signal::WINCH.as_raw() - 1) & 1 == 1
     }
 
     /// Waits until something has been written on it since the last call.
@@ -91,7 +105,7 @@ impl Pseudoterminal {
         let mut written = String::new();
         while !written.contains(what) {
             let left = end.saturating_duration_since(Instant::now());
-            let part = self.output.recv_timeout(left).unwrap_or_else(|_| panic!("it never shows {what}"));
+            let part = self.output.recv_timeout(left).unwrap_or_else(|_| panic!("it never shows {what:?}"));
             written.push_str(&String::from_utf8_lossy(&part));
         }
     }
@@ -100,7 +114,9 @@ impl Pseudoterminal {
 impl Drop for Pseudoterminal {
     fn drop(&mut self) {
         // Its terminal goes with it, which ends the program.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        for child in [Some(&mut self.child), self.busy.as_mut()].into_iter().flatten() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
