@@ -1,7 +1,8 @@
 //! USDT probes of the provider `qorb`: names, arguments and order are an interface.
 //!
 //! One function for each moment, out of line, so that a probe nobody watches costs a few instructions and no
-//! code cache. Those of every turn go by one flag, as of the last look. Without the feature `probes` the same functions do nothing.
+//! code cache. Those of every turn go by one flag, as of the last look. Without the feature `probes`, and on
+//! systems that have no such tracers, the same functions do nothing.
 
 #![allow(unsafe_code, reason = "the macros of `usdt` expand to inline assembly")]
 #![cfg_attr(
@@ -50,12 +51,24 @@ mod qorb {
     fn rebalance__done(pool: &str) {}
 }
 
+/// Whether there are tracers for this system. Elsewhere the macros of `usdt` would make arguments for nobody.
+const TRACEABLE: bool = cfg!(feature = "probes")
+    && cfg!(any(
+        target_os = "linux",
+        target_os = "macos",
+        target_os = "illumos",
+        target_os = "solaris",
+        target_os = "freebsd"
+    ));
+
 /// Calls one probe, or nothing.
 macro_rules! fire {
     ($probe:ident, $($argument:expr),+) => {
         {
             #[cfg(feature = "probes")]
-            qorb::$probe!(|| ($($argument),+));
+            if TRACEABLE {
+                qorb::$probe!(|| ($($argument),+));
+            }
         }
     };
 }
@@ -79,19 +92,30 @@ static WATCHED: AtomicBool = AtomicBool::new(false);
 /// claim; so a tracer that comes sees the pools from the next [`look`] of any of them on.
 #[inline(always)]
 pub(crate) fn watched() -> bool {
-    cfg!(feature = "probes") && WATCHED.load(Ordering::Relaxed)
+    TRACEABLE && WATCHED.load(Ordering::Relaxed)
 }
 
 /// Looks whether any probe of a turn is enabled. A pool does so whenever it looks at the clock: a busy one with
 /// one claim in 16 and ten times a second besides, another with every claim.
 #[inline]
 pub(crate) fn look() {
-    let enabled = is_any_enabled();
-    if watched() != enabled {
-        WATCHED.store(enabled, Ordering::Relaxed);
+    if TRACEABLE && watched() != is_any_enabled() {
+        turn_flag();
     }
 }
 
+#[cold]
+#[inline(never)]
+fn turn_flag() {
+    WATCHED.store(false, Ordering::Relaxed);
+    // Last, so that whoever saw none before a tracer came does not hide it from those who saw it.
+    if is_any_enabled() {
+        WATCHED.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether one of those is enabled that [`watched`] decides about: a test traces each of them alone.
+#[inline(never)]
 #[allow(clippy::diverging_sub_expression, unreachable_code, unused_variables, reason = "see `arguments`")]
 fn is_any_enabled() -> bool {
     #[cfg(feature = "probes")]
@@ -120,6 +144,27 @@ fn arguments<T>(left: Infallible) -> fn() -> T {
     match left {}
 }
 
+/// The places that fire what [`is_any_enabled`] asks about. What it refers to for that comes into a program with
+/// such a place alone, also into one that makes a pool and never claims, however it is optimised.
+#[cfg(feature = "probes")]
+#[allow(clippy::type_complexity, reason = "it lists functions")]
+#[used]
+static FIRED_BY: (
+    [fn(&str, u64); 2],
+    fn(&str, u64, u64),
+    fn(&str, u64, &str),
+    fn(&str, u64, Result<(), Failure>),
+    fn(&str, &str, bool),
+    fn(&str, u64, u64, &str, Option<SlotKind>, Asked, &dyn Fn() -> String),
+) = (
+    [show_claim_start, show_handle_returned],
+    show_claim_done,
+    show_recycle_start,
+    show_recycle_ended,
+    slot_set_online,
+    granted,
+);
+
 #[inline(always)]
 pub(crate) fn claim_start(pool: &str, claim: u64) {
     if watched() {
@@ -127,8 +172,6 @@ pub(crate) fn claim_start(pool: &str, claim: u64) {
     }
 }
 
-// Those that follow are not inlined and of no type parameter: `is_any_enabled` refers to what only a place that
-// fires brings into the program, and that place may not depend on what a program does with its pool.
 #[cold]
 #[inline(never)]
 pub(crate) fn show_claim_start(pool: &str, claim: u64) {

@@ -5,6 +5,7 @@
 #[cfg(feature = "record")]
 mod recording;
 
+use std::mem::offset_of;
 use std::ops::Deref;
 #[cfg(feature = "record")]
 use std::path::PathBuf;
@@ -15,12 +16,16 @@ use qorb_core::{Machine, Timestamp};
 #[cfg(feature = "record")]
 pub(crate) use self::recording::Recording;
 
-/// A machine whose latest events are remembered, if somebody asked for that.
+/// A machine, which comes first, and its latest events, if somebody asked for them: it is laid out for its place in
+/// [`State`](crate::state::State).
+#[repr(C)]
 pub(crate) struct Told {
     machine: PoolMachine,
     #[cfg(feature = "record")]
     recording: Option<Box<Recording>>,
 }
+
+const _: () = assert!(offset_of!(Told, machine) == 0 && align_of::<Told>() <= 8);
 
 impl Told {
     pub(crate) fn new(machine: PoolMachine) -> Self {

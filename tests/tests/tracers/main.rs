@@ -165,10 +165,11 @@ fn every_probe_is_in_the_program() {
     assert_eq!(found, named);
 }
 
-/// What gdb sees, a line for each probe that fires, without those of plans. JSON is told by its numbers.
-fn seen(runtime: &str) -> Vec<String> {
+/// What gdb sees that looks for some of the probes, a line for each that fires, without those of plans. JSON is
+/// told by its numbers.
+fn seen(runtime: &str, probes: &[(&str, &str)]) -> Vec<String> {
     let mut script = String::from("set language c\nset width 0\n");
-    for (name, format) in PROBES {
+    for (name, format) in probes {
         let arguments: Vec<_> =
             format.split(' ').enumerate().map(|(index, of)| argument(index, of)).collect();
         let arguments = arguments.join(", ");
@@ -176,7 +177,8 @@ fn seen(runtime: &str) -> Vec<String> {
         script += &format!("printf \"@{name} {format}\\n\", {arguments}\ncontinue\nend\n");
     }
     script += "run\n";
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("probes-{runtime}.gdb"));
+    let script_of = format!("probes-{runtime}-{}.gdb", probes.len());
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(script_of);
     std::fs::write(&path, script).expect("it can be written");
     let mut gdb = Command::new("gdb");
     gdb.args(["-nx", "-batch", "-x"]).arg(&path).arg("--args").arg(example("probes", "release"));
@@ -203,7 +205,7 @@ fn counts(line: String) -> String {
 }
 
 fn gdb_sees_the_run(runtime: &str) {
-    let seen = seen(runtime);
+    let seen = seen(runtime, &PROBES);
     let beginning: Vec<_> = BEGINNING.trim().lines().collect();
     let (first, rest) = seen.split_at(seen.len().min(beginning.len()));
     assert_eq!(first.join("\n"), beginning.join("\n"));
@@ -228,6 +230,33 @@ fn gdb_sees_every_step_of_a_known_run_on_tokio() {
 #[test]
 fn gdb_sees_every_step_of_a_known_run_on_smol() {
     gdb_sees_the_run("smol");
+}
+
+/// Whether these are fired at all is decided for all of them together.
+const OF_TURNS: [&str; 12] = [
+    "claim-start",
+    "claim-done",
+    "pool-claim-start",
+    "pool-claim-done",
+    "slot-set-claim-start",
+    "slot-set-claim-done",
+    "slot-set-online",
+    "slot-state-change",
+    "handle-claimed",
+    "handle-returned",
+    "recycle-start",
+    "recycle-done",
+];
+
+#[test]
+fn a_tracer_of_one_probe_alone_sees_all_of_it() {
+    for probe in PROBES.iter().filter(|(name, _)| OF_TURNS.contains(name)) {
+        let seen = seen("tokio", &[*probe]);
+        let of_it = |line: &&str| line.split(' ').next() == Some(probe.0);
+        let beginning: Vec<_> = BEGINNING.trim().lines().filter(of_it).collect();
+        assert!(beginning.len() > 1, "{probe:?} is a part of the run");
+        assert_eq!(seen[..seen.len().min(beginning.len())], beginning);
+    }
 }
 
 /// A program that is killed when this is dropped.

@@ -29,7 +29,9 @@ pub(crate) struct Pseudoterminal {
 impl Pseudoterminal {
     /// Runs a program, as a shell is told to.
     pub(crate) fn run(program: &str) -> Self {
-        let side = File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("there is one"));
+        // Ours alone, so that the terminal is gone when we are.
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let side = File::from(openpt(flags).expect("there is one"));
         grantpt(&side).expect("it is ours");
         unlockpt(&side).expect("it is ours");
         let name = ptsname(&side, Vec::new()).expect("it has a name");
@@ -38,6 +40,8 @@ impl Pseudoterminal {
         // The program has it as the terminal that its keys and signals come from.
         let child = Command::new("setsid")
             .args(["--ctty", "--wait", "sh", "-c", &format!("exec {program}")])
+            .env_remove("NO_COLOR")
+            .env("TERM", "xterm-256color")
             .stdin(open())
             .stdout(open())
             .stderr(open())
@@ -54,7 +58,8 @@ impl Pseudoterminal {
         Self { side, output, child, busy: None }
     }
 
-    /// Lets one thread of the program run only when a busy process leaves it a processor.
+    /// Lets one thread of the program run only when a busy process leaves it a processor, so that it comes late
+    /// often, but not always.
     pub(crate) fn starve(&mut self, thread: &str) {
         let threads = format!("/proc/{}/task", self.child.id());
         let is_it =
