@@ -21,7 +21,7 @@ const IMPATIENCE: Duration = Duration::from_millis(50);
 ///
 /// The first of its connects fails and three succeed, the claims follow one after the other, the connection of
 /// the last one takes a moment to recycle, another claim finds no connection in time, and one connection
-/// is given back broken, after which the other one is checked.
+/// fails to recycle, after which the other one is checked.
 #[derive(Debug, Parser)]
 #[command(name = "probes")]
 struct Arguments {
@@ -38,6 +38,7 @@ struct Play<R> {
     runtime: R,
     fail_connect: AtomicBool,
     recycle_slowly: AtomicBool,
+    fail_recycle: AtomicBool,
     checked: AtomicBool,
 }
 
@@ -63,7 +64,8 @@ impl<R: Runtime> Connector for Part<R> {
             let runtime = &self.0.runtime;
             runtime.sleep_until(runtime.now().after(Duration::from_millis(1))).await;
         }
-        Ok(())
+        let fails = self.0.fail_recycle.swap(false, Ordering::Relaxed);
+        if fails { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
     }
 }
 
@@ -81,6 +83,7 @@ async fn play<P: Platform>(arguments: &Arguments) -> Result<bool, Box<dyn Error>
         runtime: runtime.clone(),
         fail_connect: AtomicBool::new(true),
         recycle_slowly: AtomicBool::new(false),
+        fail_recycle: AtomicBool::new(false),
         checked: AtomicBool::new(false),
     });
     // Checks come from errors alone, and nothing from the time that a tracer takes.
@@ -108,7 +111,8 @@ async fn play<P: Platform>(arguments: &Arguments) -> Result<bool, Box<dyn Error>
     let (kept, broken) = (pool.claim_within(PATIENCE).await?, pool.claim_within(PATIENCE).await?);
     let error = pool.claim_within(IMPATIENCE).await.err().ok_or("a third connection of two")?;
     drop(kept);
-    broken.discard();
+    play.fail_recycle.store(true, Ordering::Relaxed);
+    drop(broken);
     ready().await?;
     let checked = play.checked.load(Ordering::Relaxed);
     say(&format!("{} claims served, one denied: {error}", arguments.claims + 2))?;

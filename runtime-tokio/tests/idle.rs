@@ -1,5 +1,5 @@
-//! A program that makes a pool and never claims. Also with link-time optimisation all that the pool refers to has to
-//! be in it: `.ci/run` builds it so.
+//! A program that makes a pool and never claims. All that the pool refers to has to be in it, also after link-time
+//! optimisation, with which `.ci/run` builds it.
 
 use std::convert::Infallible;
 

@@ -97,20 +97,13 @@ pub(crate) fn watched() -> bool {
 
 /// Looks whether any probe of a turn is enabled. A pool does so whenever it looks at the clock: a busy one with
 /// one claim in 16 and ten times a second besides, another with every claim.
+///
+/// One that began before a tracer came may turn the flag off after another turned it on, until the next look.
 #[inline]
 pub(crate) fn look() {
-    if TRACEABLE && watched() != is_any_enabled() {
-        turn_flag();
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn turn_flag() {
-    WATCHED.store(false, Ordering::Relaxed);
-    // Last, so that whoever saw none before a tracer came does not hide it from those who saw it.
-    if is_any_enabled() {
-        WATCHED.store(true, Ordering::Relaxed);
+    let enabled = TRACEABLE && is_any_enabled();
+    if watched() != enabled {
+        WATCHED.store(enabled, Ordering::Relaxed);
     }
 }
 
@@ -144,8 +137,8 @@ fn arguments<T>(left: Infallible) -> fn() -> T {
     match left {}
 }
 
-/// The places that fire what [`is_any_enabled`] asks about. What it refers to for that comes into a program with
-/// such a place alone, also into one that makes a pool and never claims, however it is optimised.
+/// A probe's semaphore is defined where the probe is fired. [`is_any_enabled`] reads these, so the places that fire
+/// have to stay in every program, also where link-time optimisation finds that nobody calls them.
 #[cfg(feature = "probes")]
 #[allow(clippy::type_complexity, reason = "it lists functions")]
 #[used]

@@ -119,9 +119,6 @@ pub(crate) struct Roll {
     far: Box<Far>,
 }
 
-#[cfg(target_pointer_width = "64")]
-const _: () = assert!(size_of::<Roll>() == 24, "the machine, which follows, is laid out for that");
-
 #[derive(Default)]
 struct Far {
     words: Vec<Word>,

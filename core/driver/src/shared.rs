@@ -194,12 +194,8 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
     /// A claimer gives a connection back in good order.
     pub(crate) fn take_back(self: &Arc<Self>, link: Link<K>) {
         // Where somebody waits, or how long it was held is measured, the time has to be right.
-        let now = if is_sampled(link.held.ticket.arrival) {
-            Some(self.now())
-        } else {
-            // Those who come to wait look for tracers.
-            self.crowded.load(Ordering::Relaxed).then(|| self.runtime.now())
-        };
+        let exact = self.crowded.load(Ordering::Relaxed) || is_sampled(link.held.ticket.arrival);
+        let now = exact.then(|| self.now());
         let mut effects = Effects::new();
         let mut state = self.lock();
         let now = if let Some(now) = now {

@@ -187,7 +187,13 @@ pub(crate) enum Answer<K: Connector> {
     Denied(Refusal),
 }
 impl<K: Connector> State<K> {
+    /// For the places of what turns write, on the lines of the cache.
+    #[cfg(target_pointer_width = "64")]
+    const IS_LAID_OUT: () = assert!(mem::offset_of!(Self, machine) == 24, "the machine is laid out for that");
+
     pub(crate) fn new(name: Arc<str>, machine: PoolMachine, cells: Arc<Cells<K>>) -> Self {
+        #[cfg(target_pointer_width = "64")]
+        let () = Self::IS_LAID_OUT;
         Self {
             name,
             machine: Told::new(machine),

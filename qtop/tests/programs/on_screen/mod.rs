@@ -7,6 +7,7 @@
 
 mod monitor;
 mod panics;
+#[cfg(target_os = "linux")]
 mod pty;
 mod terminal;
 mod workload;

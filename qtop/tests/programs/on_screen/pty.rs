@@ -1,5 +1,5 @@
-//! A bare pseudoterminal: keys and sizes reach its program at the moment they are sent. Needs Linux, for its
-//! processors' times.
+//! A bare pseudoterminal: keys and sizes reach its program at the moment they are sent. It needs Linux: `/proc`, and
+//! the programs of util-linux.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Pseudoterminal {
     side: File,
     output: Receiver<Vec<u8>>,
+    /// The program itself: what starts it becomes it.
     child: Child,
     /// What keeps a processor busy.
     busy: Option<Child>,
@@ -39,7 +40,7 @@ impl Pseudoterminal {
         let open = || File::options().read(true).write(true).open(path).expect("it can be used");
         // The program has it as the terminal that its keys and signals come from.
         let child = Command::new("setsid")
-            .args(["--ctty", "--wait", "sh", "-c", &format!("exec {program}")])
+            .args(["--ctty", "sh", "-c", &format!("exec {program}")])
             .env_remove("NO_COLOR")
             .env("TERM", "xterm-256color")
             .stdin(open())
@@ -76,7 +77,9 @@ impl Pseudoterminal {
         };
         run("taskset", &["--cpu-list", "--pid", processor, id]);
         run("chrt", &["--idle", "--pid", "0", id]);
-        let busy = ["--cpu-list", processor, "sh", "-c", "while :; do :; done"];
+        // It ends with us, however we end.
+        let busy = format!("while kill -0 {}; do :; done", std::process::id());
+        let busy = ["--cpu-list", processor, "sh", "-c", &busy];
         self.busy = Some(Command::new("taskset").args(busy).spawn().expect("it has just run"));
     }
 
@@ -110,7 +113,8 @@ impl Pseudoterminal {
         let mut written = String::new();
         while !written.contains(what) {
             let left = end.saturating_duration_since(Instant::now());
-            let part = self.output.recv_timeout(left).unwrap_or_else(|_| panic!("it never shows {what:?}"));
+            let part = self.output.recv_timeout(left);
+            let part = part.unwrap_or_else(|error| panic!("it never shows {what:?}: {error}"));
             written.push_str(&String::from_utf8_lossy(&part));
         }
     }
@@ -118,7 +122,7 @@ impl Pseudoterminal {
 
 impl Drop for Pseudoterminal {
     fn drop(&mut self) {
-        // Its terminal goes with it, which ends the program.
+        // They may have ended by themselves.
         for child in [Some(&mut self.child), self.busy.as_mut()].into_iter().flatten() {
             let _ = child.kill();
             let _ = child.wait();

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+#[cfg(target_os = "linux")]
 use super::pty::Pseudoterminal;
 use super::terminal::Terminal;
 
@@ -117,6 +118,7 @@ fn the_terminal_is_given_back_however_it_ends() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn keys_that_come_together_with_a_new_size_are_all_heard() {
     let servers = servers();
