@@ -7,15 +7,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use std::{ffi, fs, thread};
 
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-/// Longer than anything here takes, even where a test shares its processor with many.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::terminal::PATIENCE;
 
 /// A pseudoterminal on which a program runs. That ends when this is dropped.
 pub(crate) struct Pseudoterminal {
