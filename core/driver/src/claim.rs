@@ -123,7 +123,7 @@ impl<'a, K: Connector, R: Runtime> Claim<'a, K, R> {
         };
         drop(state);
         // Its deadline counts from the first look at the clock, should `on_acquire` take its time.
-        link.held.ticket = Ticket { arrival: number, deadline: Timestamp::NEVER, failures: 0 };
+        link.held.set_ticket(Ticket { arrival: number, deadline: Timestamp::NEVER, failures: 0 });
         self.number = number;
         self.phase = Phase::Over;
         Found::Granted(link)

@@ -2,18 +2,20 @@
 //! for each call.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::{Future, Ready, poll_fn};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
+use crossbeam_utils::CachePadded;
 use qorb_core::pool::{Failure, Return, SlotId, Ticket};
 use qorb_core::{Backend, Timestamp};
 use sync_wrapper::SyncWrapper;
 
-use crate::connector::Connector;
+use crate::connector::{Connector, ConnectorFn};
 use crate::effects::Place;
 use crate::error::{Panicked, SharedError};
 
@@ -68,22 +70,35 @@ impl<E: std::error::Error + Send + Sync + 'static> Trouble<E> {
 /// What comes of one call of the connector.
 pub(crate) type Outcome<T, K> = Result<T, Trouble<<K as Connector>::Error>>;
 
-/// One connection, in one heap block, so that handing it on moves a pointer.
+/// One connection, in one heap block, so that handing it on moves a pointer. Aligned, so that claimers at work
+/// on two connections share no line of the cache; what is ours needs one of them.
+#[repr(align(64))]
 pub(crate) struct Held<K: Connector> {
     pub(crate) connection: K::Connection,
-    /// Where it goes when its claimer is done with it. Each connection has one of its own, so that handles
-    /// that come and go count nothing that others count too.
-    pub(crate) home: Arc<dyn Home<K>>,
+    /// Where it goes when its claimer is done with it.
+    pub(crate) home: Arc<Way<K>>,
     pub(crate) record: Arc<Record>,
-    pub(crate) slot: SlotId,
     /// The slot's number for people.
     pub(crate) serial: u64,
-    /// Of the claim that has it, or had it last.
-    pub(crate) ticket: Ticket,
+    pub(crate) slot: SlotId,
+    /// The ticket of the claim that has it, or had it last, without the gaps that a [`Ticket`] has.
+    failures: u8,
+    arrival: u64,
+    deadline: Timestamp,
     /// Made when it is needed first, and away while the connection is on it. Only ever reached through
     /// `&mut`; the wrapper makes a handle `Sync` although a future is not.
     bench: SyncWrapper<Option<Box<AnyBench<K>>>>,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    type OfOneWord = ConnectorFn<fn(Backend) -> Ready<io::Result<usize>>>;
+    assert!(size_of::<Held<OfOneWord>>() == 64, "what is ours of a connection fits a line of the cache");
+};
+
+/// The way home of some of a pool's connections. Whoever brings one back is counted as long as that takes: a pool
+/// has several ways, so that not all count in one place, and the counts lie apart from all else.
+pub(crate) type Way<K> = CachePadded<Box<dyn Home<K>>>;
 
 /// A pool, as its connections know it.
 pub(crate) trait Home<K: Connector>: Send + Sync {
@@ -128,17 +143,30 @@ pub(crate) enum Chore {
     Recycle,
 }
 
+impl<K: Connector> Held<K> {
+    #[inline]
+    pub(crate) fn ticket(&self) -> Ticket {
+        let Self { arrival, deadline, failures, .. } = *self;
+        Ticket { arrival, deadline, failures }
+    }
+
+    #[inline]
+    pub(crate) fn set_ticket(&mut self, ticket: Ticket) {
+        Ticket { arrival: self.arrival, deadline: self.deadline, failures: self.failures } = ticket;
+    }
+}
+
 impl<K: Connector> Link<K> {
     pub(crate) fn new(
         connection: K::Connection,
-        home: Arc<dyn Home<K>>,
+        home: Arc<Way<K>>,
         record: Arc<Record>,
         slot: SlotId,
         serial: u64,
     ) -> Self {
-        let (ticket, bench) =
-            (Ticket { arrival: 0, deadline: Timestamp::NEVER, failures: 0 }, SyncWrapper::new(None));
-        Self { held: Box::new(Held { connection, home, record, slot, serial, ticket, bench }) }
+        let (arrival, deadline, failures, bench) = (0, Timestamp::NEVER, 0, SyncWrapper::new(None));
+        let held = Held { connection, home, record, serial, slot, failures, arrival, deadline, bench };
+        Self { held: Box::new(held) }
     }
 
     /// Lets the connector do what it can do on the spot: a method whose future has no state, as those that

@@ -4,10 +4,11 @@
 //! connection dropped. [`Effects`] carries all of that to the other side of the lock.
 
 use std::mem;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Waker};
 
+use crossbeam_utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
 
 use qorb_core::pool::{Event, Failure, PoolMachine, Return, SlotId};
@@ -17,7 +18,7 @@ use crate::connector::Connector;
 use crate::effects::{Cancel, Effects, Place};
 use crate::error::SharedError;
 use crate::explain::Explanation;
-use crate::link::{Chore, Errand, Home, Link, Outcome, Progress, contain};
+use crate::link::{Chore, Errand, Home, Link, Outcome, Progress, Way, contain};
 use crate::operation::{self, End, Kind};
 use crate::probes;
 use crate::resolver::Sight;
@@ -45,14 +46,20 @@ pub(crate) struct Shared<K: Connector, R: Runtime> {
     pub(crate) cells: Arc<Cells<K>>,
     /// A hint that claims wait, so that the next one comes prepared to.
     pub(crate) crowded: AtomicBool,
+    /// The ways home that are in use.
+    ways: Mutex<[Weak<Way<K>>; WAYS]>,
     state: Apart<Mutex<State<K>>>,
 }
 
-/// How often a taken lock is looked at before its waiter goes to sleep: for some microseconds. These
-/// numbers did best among 64 tasks in the bench `pools`.
-const GLANCES: u32 = 50;
-/// How long a waiter pauses between two looks.
-const PAUSES: u32 = 8;
+/// How many ways home there are, at most: as many as threads that are likely to bring connections back at once.
+const WAYS: usize = 16;
+
+/// How often a taken lock is looked at before its waiter goes to sleep: for some microseconds.
+const GLANCES: u32 = 16;
+/// How long a waiter pauses between two looks: for as long as a few turns take. A holder that comes again meanwhile
+/// finds all it needs close by, where a waiter that looks all the time takes it away with every turn. Of 2 to 64
+/// pauses this did best with 4 to 1000 tasks in the bench `pools`, for those who wait longest too.
+const PAUSES: u32 = 32;
 
 /// Alone on its lines of the cache, and on those that are fetched along with them.
 #[repr(align(128))]
@@ -71,6 +78,7 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
             resolving: Arc::default(),
             cells,
             crowded: AtomicBool::new(false),
+            ways: Mutex::new([const { Weak::new() }; WAYS]),
             state: Apart(Mutex::new(state)),
         }
     }
@@ -90,7 +98,6 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
     fn lock_patiently(&self) -> MutexGuard<'_, State<K>> {
         let lock = &self.state.0;
         for _ in 0..GLANCES {
-            // Not too often: the holder's next turn, if it comes at once, finds all it needs close by.
             for _ in 0..PAUSES {
                 std::hint::spin_loop();
             }
@@ -186,15 +193,21 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
         }
     }
 
-    /// What its connections know of it.
-    pub(crate) fn home(self: &Arc<Self>) -> Arc<dyn Home<K>> {
-        Arc::new(Gate(Arc::clone(self)))
+    /// The way home of a connection of this slot.
+    pub(crate) fn way(self: &Arc<Self>, slot: SlotId) -> Arc<Way<K>> {
+        let mut ways = self.ways.lock();
+        let place = &mut ways[slot.0 as usize % WAYS];
+        place.upgrade().unwrap_or_else(|| {
+            let way: Arc<Way<K>> = Arc::new(CachePadded::new(Box::new(Gate(Arc::clone(self)))));
+            *place = Arc::downgrade(&way);
+            way
+        })
     }
 
     /// A claimer gives a connection back in good order.
     pub(crate) fn take_back(self: &Arc<Self>, link: Link<K>) {
         // Where somebody waits, or how long it was held is measured, the time has to be right.
-        let exact = self.crowded.load(Ordering::Relaxed) || is_sampled(link.held.ticket.arrival);
+        let exact = self.crowded.load(Ordering::Relaxed) || is_sampled(link.held.ticket().arrival);
         let now = exact.then(|| self.now());
         let mut effects = Effects::new();
         let mut state = self.lock();

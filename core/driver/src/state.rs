@@ -275,7 +275,7 @@ impl<K: Connector> State<K> {
         match action {
             Action::Grant { claim, slot, ticket } => {
                 let mut link = self.berth(slot).lift();
-                link.held.ticket = ticket;
+                link.held.set_ticket(ticket);
                 if let Some((_, number)) = mine.filter(|(id, _)| *id == claim) {
                     self.show_grant(slot, number, Asked::Before);
                     *answer = Some(Answer::Granted(link));

@@ -54,7 +54,7 @@ impl<K: Connector> State<K> {
                 self.berth(slot).place.rest(link);
             }
             Turn::Granted(claim, ticket) => {
-                link.held.ticket = ticket;
+                link.held.set_ticket(ticket);
                 self.seat_grant(claim, link, effects);
             }
         }

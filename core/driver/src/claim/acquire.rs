@@ -28,7 +28,7 @@ struct End<K: Connector> {
 impl<K: Connector, R: Runtime> Claim<'_, K, R> {
     /// Lets the connector prepare the connection, in place.
     pub(super) fn acquire(&mut self, mut link: Link<K>, cx: &mut Context<'_>) -> Found<K> {
-        let (slot, ticket) = (link.held.slot, link.held.ticket);
+        let (slot, ticket) = (link.held.slot, link.held.ticket());
         let progress = match link.at_once(&self.shared.connector, Chore::Acquire, cx) {
             Some(outcome) => Progress::Done(link, outcome),
             None => link.start(Chore::Acquire).poll(cx),
