@@ -2,8 +2,7 @@
 //! for each call.
 
 use std::fmt;
-use std::future::{Future, Ready, poll_fn};
-use std::io;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use qorb_core::pool::{Failure, Return, SlotId, Ticket};
 use qorb_core::{Backend, Timestamp};
 use sync_wrapper::SyncWrapper;
 
-use crate::connector::{Connector, ConnectorFn};
+use crate::connector::Connector;
 use crate::effects::Place;
 use crate::error::{Panicked, SharedError};
 
@@ -70,35 +69,36 @@ impl<E: std::error::Error + Send + Sync + 'static> Trouble<E> {
 /// What comes of one call of the connector.
 pub(crate) type Outcome<T, K> = Result<T, Trouble<<K as Connector>::Error>>;
 
-/// One connection, in one heap block, so that handing it on moves a pointer. Aligned, so that claimers at work
-/// on two connections share no line of the cache; what is ours needs one of them.
-#[repr(align(64))]
+/// One connection, in one heap block, so that handing it on moves a pointer. What is ours comes first, in one line
+/// of the cache, and no two connections share a line, so that claimers at work on them do not disturb each other.
+#[repr(C, align(64))]
 pub(crate) struct Held<K: Connector> {
-    pub(crate) connection: K::Connection,
     /// Where it goes when its claimer is done with it.
-    pub(crate) home: Arc<Way<K>>,
+    pub(crate) home: Arc<SharedHome<K>>,
     pub(crate) record: Arc<Record>,
     /// The slot's number for people.
     pub(crate) serial: u64,
-    pub(crate) slot: SlotId,
     /// The ticket of the claim that has it, or had it last, without the gaps that a [`Ticket`] has.
-    failures: u8,
     arrival: u64,
     deadline: Timestamp,
     /// Made when it is needed first, and away while the connection is on it. Only ever reached through
     /// `&mut`; the wrapper makes a handle `Sync` although a future is not.
     bench: SyncWrapper<Option<Box<AnyBench<K>>>>,
+    pub(crate) slot: SlotId,
+    failures: u8,
+    pub(crate) connection: K::Connection,
 }
 
 #[cfg(target_pointer_width = "64")]
 const _: () = {
-    type OfOneWord = ConnectorFn<fn(Backend) -> Ready<io::Result<usize>>>;
+    type OfOneWord = crate::ConnectorFn<fn(Backend) -> std::future::Ready<std::io::Result<usize>>>;
     assert!(size_of::<Held<OfOneWord>>() == 64, "what is ours of a connection fits a line of the cache");
 };
 
-/// The way home of some of a pool's connections. Whoever brings one back is counted as long as that takes: a pool
-/// has several ways, so that not all count in one place, and the counts lie apart from all else.
-pub(crate) type Way<K> = CachePadded<Box<dyn Home<K>>>;
+/// What several connections know of their pool. Whoever brings one back is counted among its users for so long:
+/// one home for all would have everybody count in the same place, and one for each costs too much. The count lies
+/// apart from all else.
+pub(crate) type SharedHome<K> = CachePadded<Box<dyn Home<K>>>;
 
 /// A pool, as its connections know it.
 pub(crate) trait Home<K: Connector>: Send + Sync {
@@ -159,7 +159,7 @@ impl<K: Connector> Held<K> {
 impl<K: Connector> Link<K> {
     pub(crate) fn new(
         connection: K::Connection,
-        home: Arc<Way<K>>,
+        home: Arc<SharedHome<K>>,
         record: Arc<Record>,
         slot: SlotId,
         serial: u64,

@@ -141,8 +141,8 @@ async fn connect<K: Connector, R: Runtime>(mut watch: Watch<K, R>, record: Arc<R
     let outcome = watch.run(caught(async { connector.connect(&record.backend).await })).await;
     watch.answer(match outcome.map(settle) {
         Some(Ok(connection)) => {
-            let way = Shared::way(&watch.shared, watch.slot);
-            let link = Link::new(connection, way, record, watch.slot, serial);
+            let home = watch.shared.home(watch.slot);
+            let link = Link::new(connection, home, record, watch.slot, serial);
             End { began: Some(began), ..End::well(Some(link)) }
         }
         Some(Err(trouble)) => End::badly(None, trouble),

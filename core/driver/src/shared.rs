@@ -4,8 +4,8 @@
 //! connection dropped. [`Effects`] carries all of that to the other side of the lock.
 
 use std::mem;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
 use std::task::{Context, Waker};
 
 use crossbeam_utils::CachePadded;
@@ -18,13 +18,13 @@ use crate::connector::Connector;
 use crate::effects::{Cancel, Effects, Place};
 use crate::error::SharedError;
 use crate::explain::Explanation;
-use crate::link::{Chore, Errand, Home, Link, Outcome, Progress, Way, contain};
+use crate::link::{Chore, Errand, Home, Link, Outcome, Progress, SharedHome, contain};
 use crate::operation::{self, End, Kind};
 use crate::probes;
 use crate::resolver::Sight;
 use crate::runtime::Runtime;
 use crate::seats::Cells;
-use crate::state::{State, is_sampled};
+use crate::state::{HOMES, State, is_sampled};
 use crate::stats::Stats;
 
 /// A pool, as its clones, handles, operations and background tasks share it.
@@ -46,19 +46,14 @@ pub(crate) struct Shared<K: Connector, R: Runtime> {
     pub(crate) cells: Arc<Cells<K>>,
     /// A hint that claims wait, so that the next one comes prepared to.
     pub(crate) crowded: AtomicBool,
-    /// The ways home that are in use.
-    ways: Mutex<[Weak<Way<K>>; WAYS]>,
     state: Apart<Mutex<State<K>>>,
 }
 
-/// How many ways home there are, at most: as many as threads that are likely to bring connections back at once.
-const WAYS: usize = 16;
-
-/// How often a taken lock is looked at before its waiter goes to sleep: for some microseconds.
+/// How often a taken lock is looked at before its waiter goes to sleep: after some ten microseconds at most.
 const GLANCES: u32 = 16;
 /// How long a waiter pauses between two looks: for as long as a few turns take. A holder that comes again meanwhile
 /// finds all it needs close by, where a waiter that looks all the time takes it away with every turn. Of 2 to 64
-/// pauses this did best with 4 to 1000 tasks in the bench `pools`, for those who wait longest too.
+/// pauses this did best with 4 to 1000 tasks on two cores in the bench `pools`, for those who wait longest too.
 const PAUSES: u32 = 32;
 
 /// Alone on its lines of the cache, and on those that are fetched along with them.
@@ -78,7 +73,6 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
             resolving: Arc::default(),
             cells,
             crowded: AtomicBool::new(false),
-            ways: Mutex::new([const { Weak::new() }; WAYS]),
             state: Apart(Mutex::new(state)),
         }
     }
@@ -193,14 +187,14 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
         }
     }
 
-    /// The way home of a connection of this slot.
-    pub(crate) fn way(self: &Arc<Self>, slot: SlotId) -> Arc<Way<K>> {
-        let mut ways = self.ways.lock();
-        let place = &mut ways[slot.0 as usize % WAYS];
+    /// What a connection of this slot knows of the pool.
+    pub(crate) fn home(self: &Arc<Self>, slot: SlotId) -> Arc<SharedHome<K>> {
+        let mut state = self.lock();
+        let place = &mut state.homes[slot.0 as usize % HOMES];
         place.upgrade().unwrap_or_else(|| {
-            let way: Arc<Way<K>> = Arc::new(CachePadded::new(Box::new(Gate(Arc::clone(self)))));
-            *place = Arc::downgrade(&way);
-            way
+            let home: Arc<SharedHome<K>> = Arc::new(CachePadded::new(Box::new(Gate(Arc::clone(self)))));
+            *place = Arc::downgrade(&home);
+            home
         })
     }
 
@@ -313,8 +307,8 @@ impl<K: Connector, R: Runtime> Shared<K, R> {
     }
 }
 
-/// The way back into a pool. What holds it is in the pool itself while it rests: the pool's end, which closes
-/// what rests, lets go of both.
+/// The way back into a pool. It is held by connections, and these are in the pool itself while they rest: the pool's
+/// end, which closes what rests, lets go of both.
 struct Gate<K: Connector, R: Runtime>(Arc<Shared<K, R>>);
 
 impl<K: Connector, R: Runtime> Home<K> for Gate<K, R> {

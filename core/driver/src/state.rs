@@ -2,7 +2,7 @@
 
 use std::mem;
 use std::num::NonZeroU64;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use qorb_core::pool::{Action, BackendId, ClaimId, Denial, Event, Failure, PoolMachine, SlotId, SlotKind};
 use qorb_core::{Machine, Timestamp};
@@ -12,7 +12,7 @@ use crate::connector::Connector;
 use crate::effects::{Cancel, Effects, Litter, Place, Start};
 use crate::error::SharedError;
 use crate::label::Labels;
-use crate::link::{Chore, Link, Record};
+use crate::link::{Chore, Link, Record, SharedHome};
 use crate::onlookers::Onlookers;
 use crate::operation::Kind;
 use crate::probes::{self, Asked};
@@ -21,7 +21,7 @@ use crate::stats::Tally;
 use crate::told::Told;
 
 /// What the lock protects. What every turn touches comes first, side by side, and apart from the lock, which
-/// those who wait for it look at all the time.
+/// those who wait for it look at.
 #[repr(C, align(128))]
 pub(crate) struct State<K: Connector> {
     pub(crate) roll: Roll,
@@ -41,11 +41,16 @@ pub(crate) struct State<K: Connector> {
     pub(crate) labels: Labels,
     /// Empty whenever the lock is free.
     pub(crate) out: Vec<Action>,
+    /// What connections know of the pool, every so many the same, as long as there are any.
+    pub(crate) homes: [Weak<SharedHome<K>>; HOMES],
     /// The latest connect error of any backend.
     last_error: Option<SharedError>,
     pub(crate) ending: bool,
     pub(crate) stopped: bool,
 }
+
+/// At most how many homes a pool's connections share: about as many as threads bring connections back at once.
+pub(crate) const HOMES: usize = 16;
 
 /// A slot, as far as the driver knows it. Aligned, so that a turn touches one line of the cache for it.
 ///
@@ -186,14 +191,15 @@ pub(crate) enum Answer<K: Connector> {
     Granted(Link<K>),
     Denied(Refusal),
 }
-impl<K: Connector> State<K> {
-    /// For the places of what turns write, on the lines of the cache.
-    #[cfg(target_pointer_width = "64")]
-    const IS_LAID_OUT: () = assert!(mem::offset_of!(Self, machine) == 24, "the machine is laid out for that");
 
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    type Any = State<crate::ConnectorFn<fn(crate::Backend) -> std::future::Ready<std::io::Result<()>>>>;
+    assert!(mem::offset_of!(Any, machine) == 24, "what turns write is laid out for that");
+};
+
+impl<K: Connector> State<K> {
     pub(crate) fn new(name: Arc<str>, machine: PoolMachine, cells: Arc<Cells<K>>) -> Self {
-        #[cfg(target_pointer_width = "64")]
-        let () = Self::IS_LAID_OUT;
         Self {
             name,
             machine: Told::new(machine),
@@ -207,6 +213,7 @@ impl<K: Connector> State<K> {
             onlookers: Onlookers::default(),
             labels: Labels::default(),
             tally: Tally::default(),
+            homes: [const { Weak::new() }; HOMES],
             last_error: None,
             ending: false,
             stopped: false,

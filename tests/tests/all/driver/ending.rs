@@ -1,10 +1,12 @@
 //! How pools and claims end: scenarios 14 to 17, 28 and 31.
 
+use std::sync::Arc;
 use std::task::Poll;
 
-use qorb_driver::{Denial, WaitReadyError};
+use qorb_driver::{Backend, Connector, Denial, FixedResolver, Policy, Pool, WaitReadyError};
 use qorb_tests::sim::hand::Hand;
 use qorb_tests::sim::script::{Act, Method};
+use qorb_tests::sim::{Sim, World};
 
 use super::{Results, Rig};
 
@@ -80,6 +82,42 @@ fn s15_a_pool_that_is_dropped_closes_its_connections() {
     assert_eq!(script.live("a"), 4, "a clone is left");
     drop(clone);
     assert_eq!(script.live("a"), 0);
+    world.finish();
+}
+
+/// Shows whether anything is left of a pool.
+struct Token(#[expect(dead_code, reason = "it is counted")] Arc<()>);
+
+impl Connector for Token {
+    type Connection = ();
+    type Error = std::io::Error;
+
+    async fn connect(&self, _: &Backend) -> Result<(), std::io::Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn s15_nothing_is_left_of_a_pool_after_its_last_handle() {
+    let world = World::new(7);
+    let token = Arc::new(());
+    let resolver = FixedResolver::new([1, 2, 3].map(|port| ([127, 0, 0, 1], port).into()));
+    let policy = Policy { spares_wanted: 40, max_slots: 40, ..Policy::default() };
+    let connector = Token(Arc::clone(&token));
+    let pool: Pool<Token, Sim> = world
+        .run_until(async { Pool::new("fleeting", resolver, connector, policy) })
+        .expect("a policy that works");
+    world.run_until(pool.wait_ready(40)).expect("they connect");
+    let mut handles: Vec<_> = (0..40).map(|_| world.run_until(pool.claim()).expect("there is one")).collect();
+    drop(handles.split_off(20));
+    drop(pool);
+    world.settle();
+    while let Some(handle) = handles.pop() {
+        assert_eq!(Arc::strong_count(&token), 2, "a handle is out");
+        drop(handle);
+        world.settle();
+    }
+    assert_eq!(Arc::strong_count(&token), 1, "the pool is kept by something");
     world.finish();
 }
 
