@@ -80,9 +80,9 @@ impl<S: Source> Servers<S> {
     }
 }
 
-/// Servers that nobody asks anything.
+/// Three servers that nobody asks anything.
 pub(crate) fn nobody() -> Servers<Nothing> {
-    Servers::new(Nothing, &[([127, 0, 0, 1], 1).into()])
+    Servers::new(Nothing, &[1, 2, 3].map(|port| ([127, 0, 0, 1], port).into()))
 }
 
 /// What is done with every contender.
