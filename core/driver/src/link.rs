@@ -70,7 +70,8 @@ impl<E: std::error::Error + Send + Sync + 'static> Trouble<E> {
 pub(crate) type Outcome<T, K> = Result<T, Trouble<<K as Connector>::Error>>;
 
 /// One connection, in one heap block, so that handing it on moves a pointer. What is ours comes first, in one line
-/// of the cache, and no two connections share a line, so that claimers at work on them do not disturb each other.
+/// of the cache, of 64 bytes, and no two connections share a line, so that claimers at work on them do not disturb
+/// each other.
 #[repr(C, align(64))]
 pub(crate) struct Held<K: Connector> {
     /// Where it goes when its claimer is done with it.
@@ -86,6 +87,7 @@ pub(crate) struct Held<K: Connector> {
     bench: SyncWrapper<Option<Box<AnyBench<K>>>>,
     pub(crate) slot: SlotId,
     failures: u8,
+    /// Last, for the layout alone: it may outlive its connector.
     pub(crate) connection: K::Connection,
 }
 
@@ -96,8 +98,8 @@ const _: () = {
 };
 
 /// What several connections know of their pool. Whoever brings one back is counted among its users for so long:
-/// one home for all would have everybody count in the same place, and one for each costs too much. The count lies
-/// apart from all else.
+/// with one home for all everybody would count in the same place, and one for each would cost large pools much heap.
+/// The count lies apart from all else.
 pub(crate) type SharedHome<K> = CachePadded<Box<dyn Home<K>>>;
 
 /// A pool, as its connections know it.

@@ -41,7 +41,8 @@ pub(crate) struct State<K: Connector> {
     pub(crate) labels: Labels,
     /// Empty whenever the lock is free.
     pub(crate) out: Vec<Action>,
-    /// What connections know of the pool, every so many the same, as long as there are any.
+    /// What connections know of the pool: those of every sixteenth slot share one, which is gone with the last of
+    /// them.
     pub(crate) homes: [Weak<SharedHome<K>>; HOMES],
     /// The latest connect error of any backend.
     last_error: Option<SharedError>,
@@ -49,7 +50,7 @@ pub(crate) struct State<K: Connector> {
     pub(crate) stopped: bool,
 }
 
-/// At most how many homes a pool's connections share: about as many as threads bring connections back at once.
+/// How many homes a pool has at most: more than threads usually bring connections back at once.
 pub(crate) const HOMES: usize = 16;
 
 /// A slot, as far as the driver knows it. Aligned, so that a turn touches one line of the cache for it.
@@ -195,7 +196,7 @@ pub(crate) enum Answer<K: Connector> {
 #[cfg(target_pointer_width = "64")]
 const _: () = {
     type Any = State<crate::ConnectorFn<fn(crate::Backend) -> std::future::Ready<std::io::Result<()>>>>;
-    assert!(mem::offset_of!(Any, machine) == 24, "what turns write is laid out for that");
+    assert!(mem::offset_of!(Any, machine) == 24, "the machine is laid out for that place");
 };
 
 impl<K: Connector> State<K> {
