@@ -180,13 +180,14 @@ impl PoolMachine {
         enter: impl FnOnce(&mut Self, SlotId, &mut Vec<Action>),
         out: &mut Vec<Action>,
     ) -> Option<SlotId> {
-        let (backend, before) = self.pick.first()?;
+        let backend = self.pick.first()?;
         let set = self.sets.at_mut(backend);
+        let before = set.bucket;
         set.take_turn();
         let slot = SlotId(set.idle.first().expect("C13: a backend that is offered has an idle connection"));
         enter(self, slot, out);
         let set = self.sets.at(backend);
-        if set.bucket == Some(before) {
+        if set.bucket == before {
             self.pick.rotate(backend, set);
         }
         Some(slot)

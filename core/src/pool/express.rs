@@ -93,7 +93,7 @@ impl PoolMachine {
         if self.wanted.load() >= self.quiet.load || now >= self.next_due || self.queue.waiting() > 0 {
             return None;
         }
-        let (backend, bucket) = self.pick.first()?;
+        let backend = self.pick.first()?;
         let set = self.sets.at_mut(backend);
         if set.health.suspect {
             return None;
@@ -106,11 +106,7 @@ impl PoolMachine {
         self.wanted.shift(SlotKind::Unclaimed, SlotKind::Claimed);
         set.take_turn();
         let next = (set.idle.len() > 0).then(|| set.bucket_by_load());
-        if next == Some(bucket) {
-            self.pick.rotate(backend, set);
-        } else {
-            self.pick.place(backend, set, next);
-        }
+        self.pick.serve(backend, set, next);
         self.now = now;
         self.arrivals += 1;
         Some((slot, self.arrivals))

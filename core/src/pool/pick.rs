@@ -1,9 +1,11 @@
 //! Which backend serves the next claim: buckets of backends by load.
 
-use alloc::vec::Vec;
+mod rings;
+mod row;
 
+use self::rings::Rings;
+use self::row::Row;
 use super::event::BackendId;
-use super::list::Link;
 use super::plan::Wish;
 use super::set::{Sets, SlotSet};
 use crate::overwrite::overwritable;
@@ -24,148 +26,124 @@ const STEPS: u32 = 31;
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 #[repr(C)]
 pub(crate) struct Pick {
-    /// Each bucket is a ring: its head is the link of its number, and the links of the backends follow. So an
-    /// entry has neighbours always, and nobody asks whether it is the first or the last.
-    links: Vec<Link>,
-    /// Bit n is set while bucket n has entries. Last, because the machine goes on with what turns write too.
-    filled: u64,
+    /// In use once there was a backend whose number has no place in the row: all are here then.
+    rings: Option<Rings>,
+    /// Last, because the machine goes on with what turns write too.
+    row: Row,
 }
 
-overwritable!(Pick { filled, links });
+overwritable!(Pick { rings, row });
 
 impl Pick {
-    pub(crate) fn new() -> Self {
-        Self { links: (0..BUCKETS as u32).map(Link::alone).collect(), filled: 0 }
+    pub(crate) const fn new() -> Self {
+        Self { rings: None, row: Row::EMPTY }
     }
 
-    /// The backend that should serve the next claim, and the bucket it is in.
+    /// The backend that should serve the next claim.
     #[inline]
-    pub(crate) fn first(&self) -> Option<(BackendId, u8)> {
-        let bucket = self.filled.trailing_zeros() as u8;
-        let head = self.links.get(usize::from(bucket)).filter(|_| !self.is_empty())?;
-        Some((backend(head.after), bucket))
+    pub(crate) fn first(&self) -> Option<BackendId> {
+        match &self.rings {
+            None => self.row.first(),
+            Some(rings) => rings.first(),
+        }
     }
 
     /// Whether no backend has a connection to give.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.filled == 0
+        self.first().is_none()
     }
 
     /// Puts a backend into the bucket it belongs to, or takes it out.
     #[inline]
     pub(crate) fn place(&mut self, backend: BackendId, set: &mut SlotSet, bucket: Option<u8>) {
-        if set.bucket == bucket {
+        let before = core::mem::replace(&mut set.bucket, bucket);
+        if before == bucket {
             return;
         }
-        let entry = entry(backend);
-        if set.bucket.is_some() {
-            self.unlink(entry);
-        } else if entry as usize >= self.links.len() {
-            self.links.resize(entry as usize + 1, Link::NONE);
+        if let Some(rings) = &mut self.rings {
+            rings.shift(backend, before.is_some(), bucket, set.run > 0);
+        } else if Row::has_place_for(backend) {
+            self.row.take(backend);
+            self.row.put(backend, bucket, set.run > 0);
+        } else {
+            self.make_rings().shift(backend, false, bucket, set.run > 0);
         }
+    }
+
+    /// The first one was picked: it goes to the bucket it belongs to now, or out, and comes first there only if its
+    /// turn goes on.
+    #[inline]
+    pub(crate) fn serve(&mut self, backend: BackendId, set: &mut SlotSet, bucket: Option<u8>) {
         set.bucket = bucket;
-        if let Some(bucket) = bucket {
-            self.link(bucket, entry, set.run > 0);
+        if let Some(rings) = &mut self.rings {
+            rings.shift(backend, true, bucket, set.run > 0);
+        } else {
+            self.row.take_first();
+            self.row.put(backend, bucket, set.run > 0);
         }
     }
 
     /// Sends a backend that was just picked to the end of its bucket, unless its turn goes on.
-    #[inline]
     pub(crate) fn rotate(&mut self, backend: BackendId, set: &SlotSet) {
-        if let Some(bucket) = set.bucket.filter(|_| set.run == 0) {
-            let entry = entry(backend);
-            self.unlink(entry);
-            self.link(bucket, entry, false);
+        if set.bucket.is_none() || set.run > 0 {
+            return;
         }
+        if let Some(rings) = &mut self.rings {
+            rings.shift(backend, true, set.bucket, false);
+        } else {
+            self.row.take(backend);
+            self.row.put(backend, set.bucket, false);
+        }
+    }
+
+    /// Moves everybody from the row to the rings.
+    #[cold]
+    fn make_rings(&mut self) -> &mut Rings {
+        let rings = self.rings.insert(Rings::new());
+        for (backend, bucket) in core::mem::replace(&mut self.row, Row::EMPTY).iter() {
+            rings.shift(backend, false, Some(bucket), false);
+        }
+        rings
     }
 
     /// How many backends in its bucket are picked before this one.
     pub(crate) fn turn(&self, backend: BackendId, set: &SlotSet) -> u64 {
-        let Some(bucket) = set.bucket else { return 0 };
-        self.ring(u32::from(bucket)).position(|id| id == backend).unwrap_or(0) as u64
+        let before = self.entries().take_while(|&(id, _)| id != backend);
+        before.filter(|&(_, bucket)| Some(bucket) == set.bucket).count() as u64
     }
 
     /// The backends in the order in which they would be picked.
     pub(crate) fn iter(&self) -> impl Iterator<Item = BackendId> {
-        (0..BUCKETS as u32).filter(|bucket| self.filled & 1 << bucket != 0).flat_map(|head| self.ring(head))
+        self.entries().map(|(backend, _)| backend)
     }
 
-    /// Compares the rings with the buckets that the backends know.
+    /// The same with their buckets.
+    fn entries(&self) -> impl Iterator<Item = (BackendId, u8)> {
+        self.row.iter().chain(self.rings.iter().flat_map(Rings::iter))
+    }
+
+    /// Compares what is here with the buckets that the backends know.
     pub(crate) fn audit(&self, sets: &Sets) -> Result<(), &'static str> {
-        let mut placed = 0;
-        let mut filled = self.filled;
-        while filled != 0 {
-            let head = filled.trailing_zeros();
-            filled &= filled - 1;
-            let (mut at, mut count) = (head, 0);
-            loop {
-                let next = self.links[at as usize].after;
-                if self.links.get(next as usize).is_none_or(|link| link.before != at) {
-                    return Err("C13: the ring of a bucket is broken");
-                }
-                if next == head {
-                    break;
-                }
-                let known = sets.get(next.wrapping_sub(BUCKETS as u32)).and_then(|set| set.bucket);
-                if known.map(u32::from) != Some(head) {
-                    return Err("C13: a backend is in a bucket unawares");
-                }
-                (at, count) = (next, count + 1);
-            }
-            if count == 0 {
-                return Err("C13: a bucket is taken to have entries, and has none");
-            }
-            placed += count;
+        if let Some(rings) = &self.rings {
+            rings.audit()?;
         }
-        let linked = self.links[BUCKETS..].iter().filter(|link| **link != Link::NONE).count();
+        let (mut placed, mut last) = (0, 0);
+        for (backend, bucket) in self.entries() {
+            if sets.get(backend.0).and_then(|set| set.bucket) != Some(bucket) {
+                return Err("C13: a backend is in a bucket unawares");
+            }
+            if bucket < last {
+                return Err("C13: a backend with more load is picked before one with less");
+            }
+            (placed, last) = (placed + 1, bucket);
+        }
         let known = sets.iter().filter(|(_, set)| set.bucket.is_some()).count();
-        if placed != linked || placed != known {
+        if placed != known {
             return Err("C13: a backend is in no bucket, and is taken to be in one");
         }
         Ok(())
     }
-
-    fn ring(&self, head: u32) -> impl Iterator<Item = BackendId> {
-        let follow = move |entry: u32| (entry != head).then_some(entry);
-        let next = move |entry: u32| follow(self.links[entry as usize].after);
-        core::iter::successors(next(head), move |&entry| next(entry)).map(backend)
-    }
-
-    /// Puts an entry in the ring of a bucket, next after its head or last before it.
-    #[inline]
-    fn link(&mut self, bucket: u8, entry: u32, first: bool) {
-        let head = u32::from(bucket) % BUCKETS as u32;
-        let Link { before, after } = self.links[head as usize];
-        let (before, after) = if first { (head, after) } else { (before, head) };
-        self.links[entry as usize] = Link { before, after };
-        self.links[before as usize].after = entry;
-        self.links[after as usize].before = entry;
-        self.filled |= 1 << head;
-    }
-
-    #[inline]
-    fn unlink(&mut self, entry: u32) {
-        let Link { before, after } = core::mem::replace(&mut self.links[entry as usize], Link::NONE);
-        self.links[before as usize].after = after;
-        self.links[after as usize].before = before;
-        if before == after {
-            // Its neighbour on both sides is the head: it was the last one there.
-            self.filled &= !(1 << (before % BUCKETS as u32));
-        }
-    }
-}
-
-/// Where a backend's link is.
-#[inline]
-fn entry(backend: BackendId) -> u32 {
-    backend.0 + BUCKETS as u32
-}
-
-/// Whose link is there.
-#[inline]
-fn backend(entry: u32) -> BackendId {
-    BackendId(entry - BUCKETS as u32)
 }
 
 /// The bucket for this load of a backend that is wished for like this. Load counts by whole turns, so that a
@@ -198,7 +176,47 @@ impl Scale {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
+    use crate::backend::Backend;
+    use crate::dice::Dice;
+
+    #[test]
+    fn a_row_and_rings_keep_the_same_order() {
+        let mut dice = Dice::Seeded(7);
+        let set = |n: u16| SlotSet::new(Backend::new("b", ([127, 0, 0, 1], n).into()), 0);
+        let (mut row, mut rings) = (Pick::new(), Pick::new());
+        rings.make_rings();
+        let mut sets: Vec<_> = (0..7).map(set).collect();
+        for _ in 0..20_000 {
+            let backend = BackendId(dice.below(6) as u32);
+            let bucket = [None, Some(0), Some(1), Some(31), Some(62), Some(63)][dice.below(6) as usize];
+            let set = &mut sets[backend.0 as usize];
+            set.run = dice.below(2) as u32;
+            let before = set.bucket;
+            for pick in [&mut row, &mut rings] {
+                set.bucket = before;
+                if pick.first() == Some(backend) {
+                    pick.serve(backend, set, bucket);
+                } else {
+                    pick.place(backend, set, bucket);
+                    pick.rotate(backend, set);
+                }
+            }
+            let order: Vec<_> = rings.entries().collect();
+            assert_eq!(row.entries().collect::<Vec<_>>(), order);
+            assert_eq!(row.first(), rings.first());
+            assert!(order.is_sorted_by_key(|&(_, bucket)| bucket));
+            assert_eq!(order.iter().filter(|&&(id, _)| id == backend).count(), bucket.iter().len());
+        }
+        let order: Vec<_> = row.entries().collect();
+        assert!(row.rings.is_none() && order.len() > 1);
+        row.place(BackendId(6), &mut sets[6], Some(62));
+        row.place(BackendId(6), &mut sets[6], None);
+        assert!(row.rings.is_some(), "a backend without a place in the row makes everybody go to the rings");
+        assert_eq!(row.entries().collect::<Vec<_>>(), order);
+    }
 
     #[test]
     fn a_bucket_is_a_step_of_the_share() {
