@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use qorb_core::Backend;
 
@@ -29,7 +32,7 @@ pub trait Connector: Send + Sync + 'static {
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
         let _ = connection;
-        async { Ok(()) }
+        Unneeded(PhantomData)
     }
 
     /// Prepares a connection for its claimer, in the claimer's task. If it fails, the claim gets
@@ -39,16 +42,30 @@ pub trait Connector: Send + Sync + 'static {
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
         let _ = connection;
-        async { Ok(()) }
+        Unneeded(PhantomData)
     }
 
     /// Cleans a connection up after its claimer, and tells whether it can be handed out again. It is
-    /// polled once where the handle is dropped, and moves to a task if it is not ready by then.
+    /// polled once where the handle is dropped, in the pool's runtime (but for a future that has no size, which is
+    /// taken for one that does nothing), and moves to a task if it is not ready by then.
     fn on_recycle(
         &self,
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
         self.is_valid(connection)
+    }
+}
+
+/// What comes of a method that a connector does not implement. It has no size: so the pool knows that nothing is
+/// called.
+struct Unneeded<E>(PhantomData<fn() -> E>);
+
+impl<E> Future for Unneeded<E> {
+    type Output = Result<(), E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), E>> {
+        Poll::Ready(Ok(()))
     }
 }
 

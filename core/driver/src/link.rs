@@ -171,6 +171,13 @@ impl<K: Connector> Link<K> {
         Self { held: Box::new(held) }
     }
 
+    /// Whether the connector's own code may run when a connection is recycled: the future of a method that it does
+    /// not implement has no size.
+    #[inline]
+    pub(crate) fn is_recycled() -> bool {
+        size_of_future(|of: &K, held| of.on_recycle(held)) > 0
+    }
+
     /// Lets the connector do what it can do on the spot: a method whose future has no state, as those that
     /// a connector does not implement, needs no bench. `None` where it may take its time.
     ///

@@ -1,5 +1,8 @@
 //! What the adapters offer, and where they refuse.
 
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use qorb_driver::{FixedResolver, Policy, PoolError, Runtime};
 use qorb_examples::{Exchange, OnTokio};
 
@@ -70,6 +73,45 @@ fn a_pool_on_tokio_may_be_made_outside_for_a_runtime_that_is_named() {
     let pool = pool.expect("a policy that works");
     let mut handle = runtime.block_on(pool.claim()).expect("there is a server");
     runtime.block_on(handle.exchange(b"hello")).expect("the server echoes");
+}
+
+#[test]
+fn a_handle_that_is_dropped_anywhere_is_recycled_in_the_pool_s_runtime() {
+    use qorb_tokio::{Backend, Connector, Pool};
+    use tokio::runtime::Handle;
+
+    /// Recycles that found a runtime.
+    static RECYCLED: AtomicU32 = AtomicU32::new(0);
+
+    struct Counting;
+
+    impl Connector for Counting {
+        type Connection = ();
+        type Error = io::Error;
+
+        async fn connect(&self, _: &Backend) -> io::Result<()> {
+            Ok(())
+        }
+
+        /// By default it is what a recycle does too. Nothing is captured: such a future is polled on the spot.
+        #[allow(clippy::manual_async_fn, reason = "an async fn captures its arguments")]
+        fn is_valid(&self, (): &mut ()) -> impl Future<Output = io::Result<()>> {
+            async {
+                Handle::try_current().map_err(io::Error::other)?;
+                RECYCLED.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+        }
+    }
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("it starts");
+    let make = async { Pool::new("away", FixedResolver::new([ANY]), Counting, Policy::default()) };
+    let pool = runtime.block_on(make).expect("a policy that works");
+    for recycled in 1..=3 {
+        drop(runtime.block_on(pool.claim()).expect("it connects to nobody"));
+        assert_eq!(RECYCLED.load(Ordering::Relaxed), recycled);
+    }
+    assert_eq!(pool.stats().failures, 0);
 }
 
 #[test]
