@@ -2,9 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use qorb_core::Backend;
 
@@ -32,7 +29,7 @@ pub trait Connector: Send + Sync + 'static {
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
         let _ = connection;
-        Unneeded(PhantomData)
+        async { Ok(()) }
     }
 
     /// Prepares a connection for its claimer, in the claimer's task. If it fails, the claim gets
@@ -42,30 +39,18 @@ pub trait Connector: Send + Sync + 'static {
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
         let _ = connection;
-        Unneeded(PhantomData)
+        async { Ok(()) }
     }
 
     /// Cleans a connection up after its claimer, and tells whether it can be handed out again. It is
-    /// polled once where the handle is dropped, in the pool's runtime (but for a future that has no size, which is
-    /// taken for one that does nothing), and moves to a task if it is not ready by then.
+    /// called and polled once where the handle is dropped: in the task that drops it or, outside tasks, in
+    /// the pool's runtime. If it is not ready by then it moves to a task; a future that holds nothing, not even what
+    /// it was called with, cannot: the method is called again.
     fn on_recycle(
         &self,
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
         self.is_valid(connection)
-    }
-}
-
-/// What comes of a method that a connector does not implement. It has no size: so the pool knows that nothing is
-/// called.
-struct Unneeded<E>(PhantomData<fn() -> E>);
-
-impl<E> Future for Unneeded<E> {
-    type Output = Result<(), E>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), E>> {
-        Poll::Ready(Ok(()))
     }
 }
 

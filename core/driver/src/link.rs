@@ -87,7 +87,7 @@ pub(crate) struct Held<K: Connector> {
     bench: SyncWrapper<Option<Box<AnyBench<K>>>>,
     pub(crate) slot: SlotId,
     failures: u8,
-    /// Last, for the layout alone: it may outlive its connector.
+    /// Last, for the layout alone: so it is dropped after `home`, which may end the pool and its connector.
     pub(crate) connection: K::Connection,
 }
 
@@ -169,13 +169,6 @@ impl<K: Connector> Link<K> {
         let (arrival, deadline, failures, bench) = (0, Timestamp::NEVER, 0, SyncWrapper::new(None));
         let held = Held { connection, home, record, serial, slot, failures, arrival, deadline, bench };
         Self { held: Box::new(held) }
-    }
-
-    /// Whether the connector's own code may run when a connection is recycled: the future of a method that it does
-    /// not implement has no size.
-    #[inline]
-    pub(crate) fn is_recycled() -> bool {
-        size_of_future(|of: &K, held| of.on_recycle(held)) > 0
     }
 
     /// Lets the connector do what it can do on the spot: a method whose future has no state, as those that

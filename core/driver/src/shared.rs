@@ -323,11 +323,7 @@ impl<K: Connector, R: Runtime> Home<K> for Gate<K, R> {
         }
         probes::recycle_start(&shared.name, link.held.serial, &link.held.record.address);
         let cx = &mut Context::from_waker(Waker::noop());
-        let outcome = if Link::<K>::is_recycled() {
-            shared.runtime.enter(|| link.at_once(&shared.connector, Chore::Recycle, cx))
-        } else {
-            link.at_once(&shared.connector, Chore::Recycle, cx)
-        };
+        let outcome = shared.runtime.enter(|| link.at_once(&shared.connector, Chore::Recycle, cx));
         let intact =
             if let Some(Ok(())) = outcome { Some(link) } else { self.recycle_further(link, outcome) };
         if let Some(link) = intact {

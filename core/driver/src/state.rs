@@ -50,7 +50,7 @@ pub(crate) struct State<K: Connector> {
     pub(crate) stopped: bool,
 }
 
-/// How many homes a pool has at most: more than threads usually bring connections back at once.
+/// How many homes a pool has at most: more than there usually are threads that bring connections back.
 pub(crate) const HOMES: usize = 16;
 
 /// A slot, as far as the driver knows it. Aligned, so that a turn touches one line of the cache for it.
@@ -196,7 +196,10 @@ pub(crate) enum Answer<K: Connector> {
 #[cfg(target_pointer_width = "64")]
 const _: () = {
     type Any = State<crate::ConnectorFn<fn(crate::Backend) -> std::future::Ready<std::io::Result<()>>>>;
-    assert!(mem::offset_of!(Any, machine) == 24, "the machine is laid out for that place");
+    assert!(
+        mem::offset_of!(Any, machine) == 24,
+        "what turns write of the machine fills two lines from there"
+    );
 };
 
 impl<K: Connector> State<K> {

@@ -1,10 +1,11 @@
 //! What the adapters offer, and where they refuse.
 
-use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Mutex;
+use std::{io, mem, thread};
 
-use qorb_driver::{FixedResolver, Policy, PoolError, Runtime};
+use qorb_driver::{Backend, Connector, FixedResolver, Policy, PoolError, Runtime};
 use qorb_examples::{Exchange, OnTokio};
+use tokio::runtime::{Handle, Id};
 
 use super::{ANY, echo_server, run};
 
@@ -75,43 +76,54 @@ fn a_pool_on_tokio_may_be_made_outside_for_a_runtime_that_is_named() {
     runtime.block_on(handle.exchange(b"hello")).expect("the server echoes");
 }
 
-#[test]
-fn a_handle_that_is_dropped_anywhere_is_recycled_in_the_pool_s_runtime() {
-    use qorb_tokio::{Backend, Connector, Pool};
-    use tokio::runtime::Handle;
+/// The runtimes that recycles found, whenever they looked.
+static FOUND: Mutex<Vec<Option<Id>>> = Mutex::new(Vec::new());
 
-    /// Recycles that found a runtime.
-    static RECYCLED: AtomicU32 = AtomicU32::new(0);
+fn look_for_a_runtime() {
+    let found = Handle::try_current().ok().map(|runtime| runtime.id());
+    FOUND.lock().expect("nobody panics with it").push(found);
+}
 
-    struct Counting;
+/// Looks for a runtime when it is told to recycle, and when that is polled, with a future that holds so many bytes.
+struct Looking<const HELD: usize>;
 
-    impl Connector for Counting {
-        type Connection = ();
-        type Error = io::Error;
+impl<const HELD: usize> Connector for Looking<HELD> {
+    type Connection = ();
+    type Error = io::Error;
 
-        async fn connect(&self, _: &Backend) -> io::Result<()> {
+    async fn connect(&self, _: &Backend) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn on_recycle(&self, (): &mut ()) -> impl Future<Output = io::Result<()>> {
+        look_for_a_runtime();
+        let held = [0_u8; HELD];
+        async move {
+            look_for_a_runtime();
+            std::hint::black_box(held);
             Ok(())
         }
-
-        /// By default it is what a recycle does too. Nothing is captured: such a future is polled on the spot.
-        #[allow(clippy::manual_async_fn, reason = "an async fn captures its arguments")]
-        fn is_valid(&self, (): &mut ()) -> impl Future<Output = io::Result<()>> {
-            async {
-                Handle::try_current().map_err(io::Error::other)?;
-                RECYCLED.fetch_add(1, Ordering::Relaxed);
-                Ok(())
-            }
-        }
     }
+}
 
+fn drop_handles_anywhere<const HELD: usize>() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("it starts");
-    let make = async { Pool::new("away", FixedResolver::new([ANY]), Counting, Policy::default()) };
+    let resolver = FixedResolver::new([ANY]);
+    let make = async { qorb_tokio::Pool::new("away", resolver, Looking::<HELD>, Policy::default()) };
     let pool = runtime.block_on(make).expect("a policy that works");
-    for recycled in 1..=3 {
-        drop(runtime.block_on(pool.claim()).expect("it connects to nobody"));
-        assert_eq!(RECYCLED.load(Ordering::Relaxed), recycled);
-    }
-    assert_eq!(pool.stats().failures, 0);
+    let claim = || runtime.block_on(pool.claim()).expect("it connects to nobody");
+    drop(claim());
+    let (on_a_thread, in_a_task) = (claim(), claim());
+    thread::scope(|scope| scope.spawn(move || drop(on_a_thread)).join()).expect("no panic");
+    runtime.block_on(runtime.spawn(async move { drop(in_a_task) })).expect("no panic");
+    let found = mem::take(&mut *FOUND.lock().expect("nobody panics with it"));
+    assert_eq!(found, [Some(runtime.handle().id()); 6], "three were called and polled");
+}
+
+#[test]
+fn a_handle_that_is_dropped_anywhere_is_recycled_in_a_runtime() {
+    drop_handles_anywhere::<0>();
+    drop_handles_anywhere::<64>();
 }
 
 #[test]
