@@ -1,7 +1,8 @@
 //! Faults that were found by reading, each as the test that shows it.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
@@ -332,6 +333,45 @@ fn a_method_whose_future_has_no_state_may_be_pending_all_the_same() {
     let patience = Duration::from_secs(7);
     let error = world.run_until(pool.claim_within(patience)).expect_err("it is never done");
     assert_eq!((error.kind, world.elapsed()), (Denial::AcquireFailed, patience));
+    world.run_until(pool.terminate());
+    drop(pool);
+    world.finish();
+}
+
+/// Whether it recycles, it cannot say at the first poll.
+struct Hesitant;
+
+static CALLED: AtomicU32 = AtomicU32::new(0);
+static POLLED: AtomicU32 = AtomicU32::new(0);
+
+impl Connector for Hesitant {
+    type Connection = ();
+    type Error = std::io::Error;
+
+    async fn connect(&self, _: &Backend) -> Result<(), std::io::Error> {
+        Ok(())
+    }
+
+    fn on_recycle(&self, (): &mut ()) -> impl Future<Output = Result<(), std::io::Error>> + Send {
+        CALLED.fetch_add(1, Ordering::Relaxed);
+        poll_fn(|_| match POLLED.fetch_add(1, Ordering::Relaxed) {
+            0 => Poll::Pending,
+            _ => Poll::Ready(Ok(())),
+        })
+    }
+}
+
+#[test]
+fn a_recycle_that_holds_nothing_and_is_pending_is_called_again() {
+    let world = World::new(7);
+    let resolver = FixedResolver::new([([127, 0, 0, 1], 1).into()]);
+    let pool = world.run_until(async { Pool::new("hesitant", resolver, Hesitant, Policy::default()) });
+    let pool: Pool<Hesitant, Sim> = pool.expect("a policy that works");
+    world.settle();
+    let handle = world.run_until(pool.claim()).expect("it connects");
+    drop(handle);
+    assert_eq!([&CALLED, &POLLED].map(|count| count.load(Ordering::Relaxed)), [2, 2]);
+    assert_eq!((pool.stats().handles.len(), pool.stats().failures), (0, 0));
     world.run_until(pool.terminate());
     drop(pool);
     world.finish();
