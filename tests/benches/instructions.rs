@@ -238,16 +238,17 @@ impl Connector for Nothing {
     }
 }
 
-/// Lets `work` have a pool whose connections all stand.
-fn driver(work: impl FnOnce(&Pool<Nothing>)) {
+/// Lets `work` have a pool whose connections all stand, in a task, which is how servers run it.
+fn driver(work: impl FnOnce(&Pool<Nothing>) + Send + 'static) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
+    let task = runtime.spawn(async {
         let policy = Policy { spares_wanted: SLOTS, max_slots: SLOTS, ..Policy::default() };
         let resolver = FixedResolver::new([([127, 0, 0, 1], 1).into()]);
         let pool = Pool::new("counted", resolver, Nothing, policy).expect("a valid policy");
         pool.wait_ready(SLOTS).await.expect("connected");
         work(&pool);
     });
+    runtime.block_on(task).expect("no task panics");
 }
 
 fn granted(pool: &Pool<Nothing>) -> Handle<Nothing> {
